@@ -1,0 +1,253 @@
+package ledger
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Ledger is the book of one ENI. The zero value is of no use: see New.
+type Ledger struct {
+	slots   int // slots beyond the primary address
+	mode    Kind
+	blocks  []*block // sorted by address; never more than the ENI has
+	holders map[types.UID]netip.Addr
+	waiting []types.UID // pods without an address, longest waiting first
+
+	nextFree time.Time // when the next cooling address becomes free; zero: none cools
+	pending  *pending  // the EC2 call in flight, or the one whose answer was lost
+	left     []farewell
+}
+
+// farewell remembers a block that EC2 has confirmed to be gone, as long as a
+// describe may still show it.
+type farewell struct {
+	prefix netip.Prefix
+	at     time.Time
+}
+
+// Grant is an address that was given to a pod.
+type Grant struct {
+	Pod     types.UID
+	Address netip.Addr
+	Kind    Kind
+}
+
+// New makes the ledger of an ENI with the given number of usable slots:
+// Ipv4AddressesPerInterface without the primary address.
+func New(slots int, mode Kind) *Ledger {
+	return &Ledger{slots: slots, mode: mode, holders: map[types.UID]netip.Addr{}}
+}
+
+// SetMode says what new pods get from now on. What pods hold stays.
+func (l *Ledger) SetMode(mode Kind) { l.mode = mode }
+
+// Holder says which address a pod has here; known is true, and the address
+// invalid, while the pod waits for one.
+func (l *Ledger) Holder(pod types.UID) (a netip.Addr, known bool) {
+	a, held := l.holders[pod]
+	return a, held || slices.Contains(l.waiting, pod)
+}
+
+// Take gives a free address of the mode's kind to a pod: from the prefix with
+// the fewest free addresses, so that others empty out, and in it the address
+// that has been free longest. It answers false where none is free, or where
+// other pods wait already. A pod that has an address gets the same again.
+func (l *Ledger) Take(pod types.UID) (Grant, bool) {
+	if a, held := l.holders[pod]; held {
+		return Grant{Pod: pod, Address: a, Kind: l.kindAt(a)}, true
+	}
+	if len(l.waiting) > 0 {
+		return Grant{}, false
+	}
+	return l.give(pod)
+}
+
+// Wait notes a pod that needs an address. Serve answers it.
+func (l *Ledger) Wait(pod types.UID) {
+	if _, known := l.Holder(pod); !known {
+		l.waiting = append(l.waiting, pod)
+	}
+}
+
+// Serve gives what is free to the pods that wait, longest waiting first.
+func (l *Ledger) Serve() []Grant {
+	var grants []Grant
+	for len(l.waiting) > 0 {
+		g, ok := l.give(l.waiting[0])
+		if !ok {
+			break
+		}
+		l.waiting = l.waiting[1:]
+		grants = append(grants, g)
+	}
+	return grants
+}
+
+// give takes the best free address for a pod.
+func (l *Ledger) give(pod types.UID) (Grant, bool) {
+	var best *block
+	at := -1
+	for _, b := range l.blocks {
+		if b.kind() != l.mode || b.leaving || b.free() == 0 {
+			continue
+		}
+		i := b.longestFree()
+		if best == nil || b.free() < best.free() ||
+			b.free() == best.free() && b.addresses[i].free.Before(best.addresses[at].free) {
+			best, at = b, i
+		}
+	}
+	if best == nil {
+		return Grant{}, false
+	}
+	best.addresses[at].holder = pod
+	best.held++
+	l.holders[pod] = best.at(at)
+	return Grant{Pod: pod, Address: best.at(at), Kind: best.kind()}, true
+}
+
+// Hold notes that a live pod has this address, as the API server says. The
+// address need not be on the ENI: another hand may have taken it away, and the
+// pod still believes in it. Where another live pod of this node has the same
+// address, that pod is returned, and the address stays in use until both ended.
+func (l *Ledger) Hold(pod types.UID, a netip.Addr, now time.Time) (other types.UID) {
+	if had, held := l.holders[pod]; held {
+		if had == a {
+			return l.otherHolder(pod, a)
+		}
+		l.End(pod, now)
+	}
+	l.dropWaiting(pod)
+	l.holders[pod] = a
+	if b := l.blockOf(a); b != nil {
+		l.occupy(b, a, pod)
+	}
+	return l.otherHolder(pod, a)
+}
+
+// occupy marks an address of a block as held, whatever it was before.
+func (l *Ledger) occupy(b *block, a netip.Addr, pod types.UID) {
+	x := b.address(a)
+	if x.holder != "" {
+		return
+	}
+	if x.cooling {
+		x.cooling = false
+		b.cooling--
+	}
+	x.holder = pod
+	b.held++
+}
+
+// Cancel takes back what Take or Wait gave to a pod that was never bound with
+// it. Its address was never used, so it needs no cooldown.
+func (l *Ledger) Cancel(pod types.UID, now time.Time) { l.release(pod, now, now) }
+
+// End notes that a pod has ended. Its address cools from now on.
+func (l *Ledger) End(pod types.UID, now time.Time) { l.release(pod, now, now.Add(Cooldown)) }
+
+func (l *Ledger) release(pod types.UID, now, free time.Time) {
+	l.dropWaiting(pod)
+	a, held := l.holders[pod]
+	if !held {
+		return
+	}
+	delete(l.holders, pod)
+	b := l.blockOf(a)
+	if b == nil || b.address(a).holder != pod {
+		return
+	}
+	x := b.address(a)
+	if heir := l.otherHolder(pod, a); heir != "" {
+		x.holder = heir
+		return
+	}
+	x.holder = ""
+	b.held--
+	l.rest(b, x, now, free)
+}
+
+// Quarantine rests an address that was about to be given, because somebody
+// else is seen to use it. Nothing happens where it is held here.
+func (l *Ledger) Quarantine(a netip.Addr, now time.Time) {
+	if b := l.blockOf(a); b != nil && b.address(a).holder == "" {
+		l.rest(b, b.address(a), now, now.Add(Cooldown))
+	}
+}
+
+// rest makes an unheld address free from the given time on.
+func (l *Ledger) rest(b *block, x *address, now, free time.Time) {
+	x.free = free
+	if !free.After(now) {
+		return
+	}
+	if !x.cooling {
+		x.cooling = true
+		b.cooling++
+	}
+	if l.nextFree.IsZero() || free.Before(l.nextFree) {
+		l.nextFree = free
+	}
+}
+
+// Advance frees what has cooled down.
+func (l *Ledger) Advance(now time.Time) {
+	if l.nextFree.IsZero() || now.Before(l.nextFree) {
+		return
+	}
+	l.nextFree = time.Time{}
+	for _, b := range l.blocks {
+		for i := range b.addresses {
+			x := &b.addresses[i]
+			if !x.cooling {
+				continue
+			}
+			if x.free.After(now) {
+				l.rest(b, x, now, x.free)
+				continue
+			}
+			x.cooling = false
+			b.cooling--
+		}
+	}
+}
+
+// NextFree is when Advance has something to do; zero when nothing cools.
+func (l *Ledger) NextFree() time.Time { return l.nextFree }
+
+func (l *Ledger) dropWaiting(pod types.UID) {
+	if i := slices.Index(l.waiting, pod); i >= 0 {
+		l.waiting = slices.Delete(l.waiting, i, i+1)
+	}
+}
+
+func (l *Ledger) otherHolder(pod types.UID, a netip.Addr) types.UID {
+	for other, held := range l.holders {
+		if held == a && other != pod {
+			return other
+		}
+	}
+	return ""
+}
+
+// blockOf finds the block on the ENI that an address lies in.
+func (l *Ledger) blockOf(a netip.Addr) *block {
+	for _, b := range l.blocks {
+		if b.prefix.Contains(a) {
+			return b
+		}
+	}
+	return nil
+}
+
+// kindAt is the kind of the block that an address lies in; an address whose
+// block is gone counts as a secondary IP.
+func (l *Ledger) kindAt(a netip.Addr) Kind {
+	if b := l.blockOf(a); b != nil {
+		return b.kind()
+	}
+	return SecondaryIP
+}

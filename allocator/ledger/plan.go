@@ -1,0 +1,69 @@
+package ledger
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// Plan says which EC2 call to make next, if any.
+//
+// want is how many blocks of the mode's kind the warm pool asks the ENI to
+// have, with what pods hold included; room is how many more the subnet can
+// give to this node. Pods that wait come first, then slots are cleared of the
+// other mode's idle blocks, then the pool is warmed, then surplus is given
+// back. While a call is in flight or in doubt nothing is planned: one mutating
+// call at a time on an ENI.
+func (l *Ledger) Plan(want, room int) (Call, bool) {
+	if l.pending != nil {
+		return Call{}, false
+	}
+	c := l.Counts()
+	obtainable := max(0, min(c.Open, room))
+	missing := want - l.have(l.mode)
+	if need := c.Need(); need > 0 && obtainable > 0 {
+		return Call{Kind: l.mode, Count: min(max(need, missing), obtainable), Purpose: Waiting}, true
+	}
+	if idle := l.idle(other(l.mode)); len(idle) > 0 {
+		purpose := Release
+		if c.Need() > 0 {
+			purpose = Waiting
+		}
+		return Call{Kind: other(l.mode), Blocks: idle, Purpose: purpose}, true
+	}
+	if missing > 0 && obtainable > 0 {
+		return Call{Kind: l.mode, Count: min(missing, obtainable), Purpose: Warming}, true
+	}
+	if idle := l.idle(l.mode); missing < 0 && len(idle) > 0 && c.Waiting == 0 {
+		return Call{Kind: l.mode, Blocks: idle[:min(len(idle), -missing)], Purpose: Release}, true
+	}
+	return Call{}, false
+}
+
+func other(k Kind) Kind { return Prefix - k }
+
+// have counts the blocks of a kind on the ENI.
+func (l *Ledger) have(k Kind) int {
+	n := 0
+	for _, b := range l.blocks {
+		if b.kind() == k {
+			n++
+		}
+	}
+	return n
+}
+
+// idle lists the blocks of a kind that may be unassigned, longest idle first.
+func (l *Ledger) idle(k Kind) []netip.Prefix {
+	var idle []*block
+	for _, b := range l.blocks {
+		if b.kind() == k && b.idle() {
+			idle = append(idle, b)
+		}
+	}
+	slices.SortStableFunc(idle, func(a, b *block) int { return a.idleSince().Compare(b.idleSince()) })
+	out := make([]netip.Prefix, len(idle))
+	for i, b := range idle {
+		out[i] = b.prefix
+	}
+	return out
+}

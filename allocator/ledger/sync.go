@@ -1,0 +1,118 @@
+package ledger
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Drift is how EC2 differed from the ledger.
+type Drift struct {
+	Appeared []netip.Prefix // blocks on the ENI that the ledger did not know
+	Vanished []netip.Prefix // blocks of the ledger that the ENI no longer has
+	Stranded []types.UID    // live pods whose address vanished
+}
+
+// None says that EC2 and the ledger agree.
+func (d Drift) None() bool { return len(d.Appeared)+len(d.Vanished) == 0 }
+
+// Sync brings the ledger to what a describe has shown: the blocks of the ENI
+// as EC2 knew them at asOf or somewhat earlier, for a describe may lag by
+// Settle. A block that nobody explains may have been used a moment ago, so its
+// addresses cool from now on. A call whose answer was lost is settled as soon
+// as the describe proves it done, or is recent enough to prove that it was not.
+//
+// While a call is in flight the describe proves nothing, and is ignored.
+func (l *Ledger) Sync(observed []netip.Prefix, asOf, now time.Time) Drift {
+	if l.InFlight() {
+		return Drift{}
+	}
+	l.left = slices.DeleteFunc(l.left, func(f farewell) bool { return asOf.After(f.at.Add(Settle)) })
+	appeared := l.unknown(observed)
+	vanished := l.absent(observed, asOf)
+	if l.InDoubt() {
+		appeared, vanished = l.resolve(appeared, vanished, asOf, now)
+	}
+	return Drift{
+		Appeared: l.adopt(appeared, now),
+		Vanished: vanished,
+		Stranded: l.strand(vanished),
+	}
+}
+
+// unknown lists the observed blocks that are neither in the ledger nor
+// explained by a describe that lags behind an unassign.
+func (l *Ledger) unknown(observed []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range observed {
+		known := slices.ContainsFunc(l.blocks, func(b *block) bool { return b.prefix == p }) ||
+			slices.ContainsFunc(l.left, func(f farewell) bool { return f.prefix == p })
+		if !known {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// absent lists the blocks of the ledger that the ENI no longer shows, except
+// for those so new that the describe may lag behind their assign.
+func (l *Ledger) absent(observed []netip.Prefix, asOf time.Time) []netip.Prefix {
+	var out []netip.Prefix
+	for _, b := range l.blocks {
+		if !slices.Contains(observed, b.prefix) && asOf.After(b.since.Add(Settle)) {
+			out = append(out, b.prefix)
+		}
+	}
+	return out
+}
+
+// resolve settles the call whose answer was lost, and returns what is left
+// unexplained.
+func (l *Ledger) resolve(appeared, vanished []netip.Prefix, asOf, now time.Time) (stillAppeared, stillVanished []netip.Prefix) {
+	call, proof := l.pending, asOf.After(l.pending.lost.Add(Settle))
+	if call.Assign() {
+		mine := slices.DeleteFunc(slices.Clone(appeared), func(p netip.Prefix) bool { return KindOf(p) != call.Kind })
+		if len(mine) == call.Count {
+			l.Assigned(mine, now)
+			return slices.DeleteFunc(appeared, func(p netip.Prefix) bool { return slices.Contains(mine, p) }), vanished
+		}
+	} else if done := !slices.ContainsFunc(call.Blocks, func(p netip.Prefix) bool { return !slices.Contains(vanished, p) }); done {
+		l.Unassigned(now)
+		return appeared, slices.DeleteFunc(vanished, func(p netip.Prefix) bool { return slices.Contains(call.Blocks, p) })
+	}
+	if proof {
+		l.Failed()
+	}
+	return appeared, vanished
+}
+
+// adopt enters blocks that another hand has put on the ENI. Who used their
+// addresses last is unknown, so they cool first.
+func (l *Ledger) adopt(blocks []netip.Prefix, now time.Time) []netip.Prefix {
+	for _, p := range blocks {
+		b := newBlock(p, now)
+		for i := range b.addresses {
+			l.rest(b, &b.addresses[i], now, now.Add(Cooldown))
+		}
+		l.add(b)
+	}
+	return blocks
+}
+
+// strand drops blocks that are gone and lists the live pods whose address was
+// among them. The pods stay holders: the API server still says so.
+func (l *Ledger) strand(blocks []netip.Prefix) []types.UID {
+	var pods []types.UID
+	for _, p := range blocks {
+		l.remove(p)
+		for pod, a := range l.holders {
+			if p.Contains(a) {
+				pods = append(pods, pod)
+			}
+		}
+	}
+	slices.Sort(pods)
+	return pods
+}
