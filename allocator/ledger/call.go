@@ -54,7 +54,7 @@ func (l *Ledger) Begin(c Call) {
 func (l *Ledger) Assigned(blocks []netip.Prefix, now time.Time) {
 	l.pending = nil
 	for _, p := range blocks {
-		l.add(newBlock(p, now))
+		l.add(newBlock(p, now), now)
 	}
 }
 
@@ -87,8 +87,9 @@ func (l *Ledger) InFlight() bool { return l.pending != nil && l.pending.lost.IsZ
 // InDoubt says that an answer was lost and not looked up yet.
 func (l *Ledger) InDoubt() bool { return l.pending != nil && !l.pending.lost.IsZero() }
 
-// add enters a block, with the pods that are known to hold its addresses.
-func (l *Ledger) add(b *block) {
+// add enters a block, with the pods that are known to hold its addresses and
+// the cooldowns that began while it was elsewhere.
+func (l *Ledger) add(b *block, now time.Time) {
 	i, found := slices.BinarySearchFunc(l.blocks, b.prefix, func(x *block, p netip.Prefix) int {
 		return x.prefix.Compare(p)
 	})
@@ -101,8 +102,25 @@ func (l *Ledger) add(b *block) {
 			l.occupy(b, a, pod)
 		}
 	}
+	for a, free := range l.resting {
+		if b.prefix.Contains(a) && b.address(a).holder == "" {
+			l.rest(b, b.address(a), now, free)
+			delete(l.resting, a)
+		}
+	}
 }
 
+// remove drops a block. What cools in it goes on cooling.
 func (l *Ledger) remove(p netip.Prefix) {
-	l.blocks = slices.DeleteFunc(l.blocks, func(b *block) bool { return b.prefix == p })
+	l.blocks = slices.DeleteFunc(l.blocks, func(b *block) bool {
+		if b.prefix != p {
+			return false
+		}
+		for i, x := range b.addresses {
+			if x.cooling {
+				l.resting[b.at(i)] = x.free
+			}
+		}
+		return true
+	})
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -16,8 +17,9 @@ type Ledger struct {
 	holders map[types.UID]netip.Addr
 	waiting []types.UID // pods without an address, longest waiting first
 
-	nextFree time.Time // when the next cooling address becomes free; zero: none cools
-	pending  *pending  // the EC2 call in flight, or the one whose answer was lost
+	resting  map[netip.Addr]time.Time // addresses that cool but lie in no block of the ENI now, until when
+	nextFree time.Time                // when the next cooling address becomes free; zero: none cools
+	pending  *pending                 // the EC2 call in flight, or the one whose answer was lost
 	left     []farewell
 }
 
@@ -38,7 +40,7 @@ type Grant struct {
 // New makes the ledger of an ENI with the given number of usable slots:
 // Ipv4AddressesPerInterface without the primary address.
 func New(slots int, mode Kind) *Ledger {
-	return &Ledger{slots: slots, mode: mode, holders: map[types.UID]netip.Addr{}}
+	return &Ledger{slots: slots, mode: mode, holders: map[types.UID]netip.Addr{}, resting: map[netip.Addr]time.Time{}}
 }
 
 // SetMode says what new pods get from now on. What pods hold stays.
@@ -157,10 +159,14 @@ func (l *Ledger) release(pod types.UID, now, free time.Time) {
 	}
 	delete(l.holders, pod)
 	b := l.blockOf(a)
-	if b == nil || b.address(a).holder != pod {
+	if b == nil {
+		l.resting[a] = free
 		return
 	}
 	x := b.address(a)
+	if x.holder != pod {
+		return
+	}
 	if heir := l.otherHolder(pod, a); heir != "" {
 		x.holder = heir
 		return
@@ -195,6 +201,7 @@ func (l *Ledger) rest(b *block, x *address, now, free time.Time) {
 
 // Advance frees what has cooled down.
 func (l *Ledger) Advance(now time.Time) {
+	maps.DeleteFunc(l.resting, func(_ netip.Addr, free time.Time) bool { return !free.After(now) })
 	if l.nextFree.IsZero() || now.Before(l.nextFree) {
 		return
 	}

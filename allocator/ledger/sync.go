@@ -96,7 +96,7 @@ func (l *Ledger) adopt(blocks []netip.Prefix, now time.Time) []netip.Prefix {
 		for i := range b.addresses {
 			l.rest(b, &b.addresses[i], now, now.Add(Cooldown))
 		}
-		l.add(b)
+		l.add(b, now)
 	}
 	return blocks
 }

@@ -1,0 +1,130 @@
+// Package subnet is the map of one subnet: which addresses are used, which
+// are reserved, and what EC2 can therefore still give. It is pure.
+package subnet
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+
+	"go4.org/netipx"
+
+	"slotwise.dev/slotwise/allocator/ledger"
+)
+
+// ReservationKind is the type of a subnet CIDR reservation.
+// https://docs.aws.amazon.com/vpc/latest/userguide/subnet-cidr-reservation.html
+type ReservationKind string
+
+const (
+	// ForPrefixes serves automatic prefixes, and nothing else automatic.
+	ForPrefixes ReservationKind = "prefix"
+	// Explicit is kept from all automatic assignment.
+	Explicit ReservationKind = "explicit"
+)
+
+// Reservation is a subnet CIDR reservation.
+type Reservation struct {
+	CIDR netip.Prefix
+	Kind ReservationKind
+}
+
+// whole is a cell all of whose sixteen addresses are marked.
+const whole = 1<<16 - 1
+
+// cell is one aligned /28 of the subnet: a bit for each of its addresses.
+type cell struct {
+	used     uint16 // assigned, or one of the five that AWS keeps
+	prefixes uint16 // under a reservation for prefixes
+	explicit uint16 // under an explicit reservation
+}
+
+// Map says what a subnet can still give.
+type Map struct {
+	cidr  netip.Prefix
+	cells []cell
+	room  [2]int // by ledger.Kind
+}
+
+// NewMap makes the map of a subnet in which nothing is assigned yet. AWS keeps
+// the first four addresses and the last one of every subnet.
+func NewMap(cidr netip.Prefix, reservations []Reservation) *Map {
+	cidr = cidr.Masked()
+	m := &Map{cidr: cidr, cells: make([]cell, 1<<max(0, ledger.PrefixBits-cidr.Bits()))}
+	first := cidr.Addr()
+	for range 4 {
+		m.mark(netip.PrefixFrom(first, 32), func(c *cell, mask uint16) { c.used |= mask })
+		first = first.Next()
+	}
+	m.mark(netip.PrefixFrom(netipx.PrefixLastIP(cidr), 32), func(c *cell, mask uint16) { c.used |= mask })
+	for _, r := range reservations {
+		m.mark(r.CIDR.Masked(), func(c *cell, mask uint16) {
+			if r.Kind == ForPrefixes {
+				c.prefixes |= mask
+			} else {
+				c.explicit |= mask
+			}
+		})
+	}
+	for _, c := range m.cells {
+		m.count(c, 1)
+	}
+	return m
+}
+
+// Take marks a block as assigned, Give as free again. Blocks outside of the
+// subnet are ignored: an ENI has none.
+func (m *Map) Take(p netip.Prefix) { m.change(p, func(c *cell, mask uint16) { c.used |= mask }) }
+
+// Give marks a block as free again.
+func (m *Map) Give(p netip.Prefix) { m.change(p, func(c *cell, mask uint16) { c.used &^= mask }) }
+
+// Room is how many blocks of a kind EC2 can assign automatically: wholly free
+// aligned /28 blocks, or single free addresses.
+func (m *Map) Room(k ledger.Kind) int { return m.room[k] }
+
+// CIDR is the subnet's range.
+func (m *Map) CIDR() netip.Prefix { return m.cidr }
+
+func (m *Map) change(p netip.Prefix, f func(*cell, uint16)) {
+	m.mark(p, func(c *cell, mask uint16) {
+		m.count(*c, -1)
+		f(c, mask)
+		m.count(*c, 1)
+	})
+}
+
+// count adds what a cell can give to the room, or takes it away.
+func (m *Map) count(c cell, sign int) {
+	if c.freeForPrefix() {
+		m.room[ledger.Prefix] += sign
+	}
+	m.room[ledger.SecondaryIP] += sign * bits.OnesCount16(^(c.used | c.prefixes | c.explicit))
+}
+
+// freeForPrefix says that EC2 may hand the cell out as a prefix: nothing in it
+// is used or kept, and no reservation cuts through it.
+func (c cell) freeForPrefix() bool {
+	return c.used == 0 && c.explicit == 0 && (c.prefixes == 0 || c.prefixes == whole)
+}
+
+// mark applies f to every cell that a range touches, with the bits touched.
+func (m *Map) mark(p netip.Prefix, f func(c *cell, mask uint16)) {
+	if !m.cidr.Overlaps(p) || p.Bits() < m.cidr.Bits() {
+		return
+	}
+	offset := number(p.Addr()) - number(m.cidr.Addr())
+	if p.Bits() > ledger.PrefixBits {
+		size := 1 << (32 - p.Bits())
+		f(&m.cells[offset/16], uint16(1<<size-1)<<(offset%16))
+		return
+	}
+	for i := range 1 << (ledger.PrefixBits - p.Bits()) {
+		f(&m.cells[offset/16+i], whole)
+	}
+}
+
+func number(a netip.Addr) int {
+	four := a.As4()
+	return int(binary.BigEndian.Uint32(four[:]))
+}

@@ -1,0 +1,82 @@
+package warmpool
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"slotwise.dev/slotwise/allocator/ledger"
+)
+
+func set(v int) *int { return &v }
+
+func TestPrefixes(t *testing.T) {
+	for name, c := range map[string]struct {
+		targets Targets
+		pods    int
+		want    int
+	}{
+		"defaults, no pod":                          {Targets{}, 0, 1},
+		"defaults, one short of a prefix":           {Targets{}, 15, 1},
+		"defaults, a full prefix":                   {Targets{}, 16, 2},
+		"a warm prefix":                             {Targets{WarmPrefixes: set(1)}, 5, 2},
+		"warm IPs spill over":                       {Targets{WarmIPs: set(5)}, 12, 2},
+		"warm IPs and minimum":                      {Targets{WarmIPs: set(7), MinimumIPs: set(20)}, 26, 3},
+		"minimum alone, warm IPs at the default":    {Targets{MinimumIPs: set(40)}, 0, 3},
+		"warm IPs override warm prefixes":           {Targets{WarmPrefixes: set(5), WarmIPs: set(1)}, 0, 1},
+		"the minimum overrides warm prefixes":       {Targets{WarmPrefixes: set(5), MinimumIPs: set(3)}, 0, 1},
+		"zero and negative values mean the default": {Targets{WarmPrefixes: set(0), WarmIPs: set(-1), MinimumIPs: set(0)}, 16, 2},
+		"a zero does not override warm prefixes":    {Targets{WarmPrefixes: set(2), WarmIPs: set(0)}, 5, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := c.targets.Prefixes(c.pods, prefixesFor(c.pods)); got != c.want {
+				t.Errorf("Prefixes(%d pods) = %d, want %d", c.pods, got, c.want)
+			}
+		})
+	}
+}
+
+func TestSecondaryIPs(t *testing.T) {
+	for name, c := range map[string]struct {
+		targets Targets
+		pods    int
+		want    int
+	}{
+		"warm beyond the need":            {Targets{WarmIPs: set(1), MinimumIPs: set(0)}, 5, 6},
+		"warm beyond a met minimum":       {Targets{WarmIPs: set(1), MinimumIPs: set(3)}, 3, 4},
+		"the minimum asks for more":       {Targets{WarmIPs: set(5), MinimumIPs: set(10)}, 0, 10},
+		"warm asks for more":              {Targets{WarmIPs: set(10), MinimumIPs: set(10)}, 10, 20},
+		"defaults":                        {Targets{}, 0, 3},
+		"defaults with pods":              {Targets{}, 7, 10},
+		"zero warm IPs mean one":          {Targets{WarmIPs: set(0), MinimumIPs: set(0)}, 4, 5},
+		"negative values mean defaults":   {Targets{WarmIPs: set(-4), MinimumIPs: set(-4)}, 2, 5},
+		"warm prefixes mean nothing here": {Targets{WarmPrefixes: set(9)}, 2, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := c.targets.SecondaryIPs(c.pods); got != c.want {
+				t.Errorf("SecondaryIPs(%d pods) = %d, want %d", c.pods, got, c.want)
+			}
+		})
+	}
+}
+
+// The pool always covers the pods, and never shrinks when pods are added.
+func TestTargetsCoverTheNeed(t *testing.T) {
+	optional := rapid.Ptr(rapid.IntRange(-5, 300), true)
+	rapid.Check(t, func(t *rapid.T) {
+		targets := Targets{
+			WarmPrefixes: optional.Draw(t, "warm-prefix"),
+			WarmIPs:      optional.Draw(t, "warm-ip"),
+			MinimumIPs:   optional.Draw(t, "minimum-ip"),
+		}
+		pods := rapid.IntRange(0, 500).Draw(t, "pods")
+		prefixes, next := targets.Prefixes(pods, prefixesFor(pods)), targets.Prefixes(pods+1, prefixesFor(pods+1))
+		if prefixes*ledger.Prefix.Addresses() < pods || next < prefixes {
+			t.Errorf("%d prefixes for %d pods, %d for one more", prefixes, pods, next)
+		}
+		ips, nextIPs := targets.SecondaryIPs(pods), targets.SecondaryIPs(pods+1)
+		if ips <= pods || nextIPs < ips {
+			t.Errorf("%d secondary IPs for %d pods, %d for one more", ips, pods, nextIPs)
+		}
+	})
+}
