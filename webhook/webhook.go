@@ -1,0 +1,60 @@
+// Package webhook makes Windows pods ask for their address: it finds out which
+// pods are Windows pods and adds the resource vpc.amazonaws.com/PrivateIPv4Address
+// to them as they are created.
+//
+// It has no state, asks nobody and knows nothing of nodes or addresses, so every
+// replica serves it. Only cmd comes in, to register it; which requests the API
+// server sends at all is said in manifests/base/webhook.yaml.
+package webhook
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+)
+
+// Path is where the webhook is served.
+const Path = "/mutate-pods"
+
+// Options configure the webhook.
+type Options struct {
+	// Enabled tells whether enable-windows-ipam is on at this moment. While it
+	// is off every pod passes untouched.
+	Enabled func(context.Context) bool
+
+	// SchedulerName is the scheduler that pods in need of an address get if they
+	// asked for none. Empty: they keep what they have.
+	SchedulerName string
+}
+
+// Register serves the webhook on Path of the server. The scheme has to know
+// core/v1.
+func Register(server ctrlwebhook.Server, scheme *runtime.Scheme, o Options) {
+	server.Register(Path, admission.WithDefaulter(scheme, defaulter{o}))
+}
+
+type defaulter struct{ Options }
+
+var _ admission.Defaulter[*corev1.Pod] = defaulter{}
+
+// Default changes the pod as it is created. It never refuses one.
+func (d defaulter) Default(ctx context.Context, pod *corev1.Pod) error {
+	if !NeedsAddress(pod) || !d.Enabled(ctx) {
+		return nil
+	}
+	AddResource(pod)
+	if d.SchedulerName != "" && asksForNoScheduler(pod) {
+		pod.Spec.SchedulerName = d.SchedulerName
+	}
+	return nil
+}
+
+// asksForNoScheduler takes the default scheduler's name for no wish: the API
+// server fills it in before webhooks run, so a pod that names it and a pod that
+// names none look the same.
+func asksForNoScheduler(pod *corev1.Pod) bool {
+	return pod.Spec.SchedulerName == "" || pod.Spec.SchedulerName == corev1.DefaultSchedulerName
+}
