@@ -103,9 +103,12 @@ func (l *Ledger) add(b *block, now time.Time) {
 		}
 	}
 	for a, free := range l.resting {
-		if b.prefix.Contains(a) && b.address(a).holder == "" {
-			l.rest(b, b.address(a), now, free)
-			delete(l.resting, a)
+		if !b.prefix.Contains(a) {
+			continue
+		}
+		delete(l.resting, a)
+		if x := b.address(a); x.holder == "" && free.After(x.free) {
+			l.rest(b, x, now, free)
 		}
 	}
 }

@@ -17,16 +17,17 @@ import (
 // shares no code with the ledger, and remembers who used which address when.
 type world struct {
 	*rapid.T
-	l      *Ledger
-	slots  int
-	now    time.Time
-	next   int // number of the next pod
-	eni    []netip.Prefix
-	past   []snapshot // what describes may still show
-	meddle bool       // another hand has changed the ENI: its limit is out of our hands
-	live   map[types.UID]netip.Addr
-	ended  map[netip.Addr]time.Time
-	call   *Call // begun, not answered
+	l       *Ledger
+	slots   int
+	now     time.Time
+	next    int // number of the next pod
+	eni     []netip.Prefix
+	past    []snapshot // what describes may still show
+	meddle  bool       // another hand has changed the ENI: its limit is out of our hands
+	live    map[types.UID]netip.Addr
+	ended   map[netip.Addr]time.Time
+	foreign map[netip.Prefix]time.Time // blocks of another hand, since when
+	call    *Call                      // begun, not answered
 }
 
 type snapshot struct {
@@ -41,6 +42,7 @@ func newWorld(t *rapid.T) *world {
 	return &world{
 		T: t, slots: slots, l: New(slots, Kind(rapid.IntRange(0, 1).Draw(t, "mode"))),
 		now: time.Unix(1_000_000, 0), live: map[types.UID]netip.Addr{}, ended: map[netip.Addr]time.Time{},
+		foreign: map[netip.Prefix]time.Time{},
 	}
 }
 
@@ -70,6 +72,11 @@ func (w *world) given(g Grant) {
 	}
 	if end, used := w.ended[g.Address]; used && w.now.Before(end.Add(Cooldown)) {
 		w.Fatalf("I2: %s was given %s after its pod ended", g.Address, w.now.Sub(end))
+	}
+	for b, since := range w.foreign {
+		if b.Contains(g.Address) && w.now.Before(since.Add(Cooldown)) {
+			w.Fatalf("I2: %s was given %s after another hand brought it", g.Address, w.now.Sub(since))
+		}
 	}
 	if !w.onENI(g.Address) && !w.meddle {
 		w.Fatalf("%s was given but is not on the ENI %v", g.Address, w.eni)
@@ -234,6 +241,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			}
 			w.meddle = true
 			i := rapid.IntRange(0, len(w.eni)-1).Draw(t, "which")
+			delete(w.foreign, w.eni[i])
 			w.change(slices.Delete(slices.Clone(w.eni), i, i+1))
 		},
 		"another hand adds a block": func(t *rapid.T) {
@@ -242,7 +250,12 @@ func (w *world) actions() map[string]func(*rapid.T) {
 				t.Skip("no slot")
 			}
 			w.meddle = true
-			w.change(append(slices.Clone(w.eni), w.fresh(Kind(rapid.IntRange(0, 1).Draw(t, "kind")))))
+			b := w.fresh(Kind(rapid.IntRange(0, 1).Draw(t, "kind")))
+			if w.l.blockOf(b.Addr()) != nil {
+				t.Skip("taken away and put back between two looks: nobody can tell")
+			}
+			w.change(append(slices.Clone(w.eni), b))
+			w.foreign[b] = w.now // who knows who had it a moment ago
 		},
 	}
 }
@@ -270,7 +283,11 @@ func (w *world) describe(stale bool) {
 // check holds at every moment.
 func (w *world) check() {
 	c := w.l.Counts()
-	if blocks := c.SecondaryIPs + c.Prefixes; !w.meddle && blocks+c.Open > w.slots {
+	inFlight := 0
+	if w.l.pending != nil {
+		inFlight = w.l.pending.Count
+	}
+	if blocks := c.SecondaryIPs + c.Prefixes + inFlight; !w.meddle && blocks+c.Open > w.slots {
 		w.Fatalf("I3: %d blocks and %d open slots of %d", blocks, c.Open, w.slots)
 	}
 	seen := map[netip.Addr]types.UID{}

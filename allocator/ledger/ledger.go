@@ -173,6 +173,9 @@ func (l *Ledger) release(pod types.UID, now, free time.Time) {
 	}
 	x.holder = ""
 	b.held--
+	if b.suspect.After(free) {
+		free = b.suspect
+	}
 	l.rest(b, x, now, free)
 }
 

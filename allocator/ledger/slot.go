@@ -69,6 +69,7 @@ type block struct {
 	cooling   int       // addresses that may not be given yet
 	leaving   bool      // an unassign is in flight, or its outcome is unknown
 	since     time.Time // when EC2 was known to have it
+	suspect   time.Time // until when another hand's pods may still use it
 }
 
 // address is one address of a block: held, cooling or free.

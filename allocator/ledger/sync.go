@@ -33,7 +33,7 @@ func (l *Ledger) Sync(observed []netip.Prefix, asOf, now time.Time) Drift {
 	appeared := l.unknown(observed)
 	vanished := l.absent(observed, asOf)
 	if l.InDoubt() {
-		appeared, vanished = l.resolve(appeared, vanished, asOf, now)
+		vanished = l.resolve(appeared, vanished, asOf, now)
 	}
 	return Drift{
 		Appeared: l.adopt(appeared, now),
@@ -68,24 +68,22 @@ func (l *Ledger) absent(observed []netip.Prefix, asOf time.Time) []netip.Prefix 
 	return out
 }
 
-// resolve settles the call whose answer was lost, and returns what is left
-// unexplained.
-func (l *Ledger) resolve(appeared, vanished []netip.Prefix, asOf, now time.Time) (stillAppeared, stillVanished []netip.Prefix) {
+// resolve settles the call whose answer was lost, and returns what has vanished
+// for another reason. Blocks of a lost assign are adopted like any that appear:
+// nothing tells them from those of another hand.
+func (l *Ledger) resolve(appeared, vanished []netip.Prefix, asOf, now time.Time) []netip.Prefix {
 	call, proof := l.pending, asOf.After(l.pending.lost.Add(Settle))
 	if call.Assign() {
 		mine := slices.DeleteFunc(slices.Clone(appeared), func(p netip.Prefix) bool { return KindOf(p) != call.Kind })
-		if len(mine) == call.Count {
-			l.Assigned(mine, now)
-			return slices.DeleteFunc(appeared, func(p netip.Prefix) bool { return slices.Contains(mine, p) }), vanished
-		}
+		proof = proof || len(mine) == call.Count
 	} else if done := !slices.ContainsFunc(call.Blocks, func(p netip.Prefix) bool { return !slices.Contains(vanished, p) }); done {
 		l.Unassigned(now)
-		return appeared, slices.DeleteFunc(vanished, func(p netip.Prefix) bool { return slices.Contains(call.Blocks, p) })
+		return slices.DeleteFunc(vanished, func(p netip.Prefix) bool { return slices.Contains(call.Blocks, p) })
 	}
 	if proof {
 		l.Failed()
 	}
-	return appeared, vanished
+	return vanished
 }
 
 // adopt enters blocks that another hand has put on the ENI. Who used their
@@ -93,8 +91,9 @@ func (l *Ledger) resolve(appeared, vanished []netip.Prefix, asOf, now time.Time)
 func (l *Ledger) adopt(blocks []netip.Prefix, now time.Time) []netip.Prefix {
 	for _, p := range blocks {
 		b := newBlock(p, now)
+		b.suspect = now.Add(Cooldown)
 		for i := range b.addresses {
-			l.rest(b, &b.addresses[i], now, now.Add(Cooldown))
+			l.rest(b, &b.addresses[i], now, b.suspect)
 		}
 		l.add(b, now)
 	}
