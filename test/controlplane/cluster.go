@@ -1,0 +1,187 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+)
+
+// Options are what may differ between clusters. The zero value is a good one.
+type Options struct {
+	// Dir is the folder of everything the cluster writes. It is kept when the
+	// cluster stops. Without it a temporary one is used, and removed.
+	Dir string
+	// Tools is the folder of the binaries. Without it test/tools/bin is looked
+	// for, from the working directory upwards.
+	Tools string
+	// Audit turns the API server's audit log on, see [Cluster.AuditLog].
+	Audit bool
+}
+
+// Cluster is a running control plane.
+type Cluster struct {
+	// Dir is the folder of everything the cluster writes.
+	Dir string
+	// Admin is a client configuration that may do everything, without rate limit.
+	Admin *rest.Config
+	// Client is a client of Admin.
+	Client kubernetes.Interface
+	// AdminKubeconfig is a kubeconfig file that may do everything.
+	AdminKubeconfig string
+	// APIServer can be stopped, frozen, killed and started again.
+	APIServer *APIServer
+
+	tools string
+	keep  bool
+	guard *guard
+
+	mu        sync.Mutex
+	processes []*Process
+}
+
+// Start starts etcd, kube-apiserver and KWOK, and returns once they are ready.
+// The scheduler is started by [Cluster.StartScheduler]. ctx limits the start
+// only; the cluster runs until [Cluster.Stop]. If the start fails, what runs is
+// stopped, and the error names the folder with the logs.
+func Start(ctx context.Context, options Options) (*Cluster, error) {
+	c := &Cluster{Dir: options.Dir, tools: options.Tools, keep: options.Dir != ""}
+	if err := c.prepare(); err != nil {
+		return nil, err
+	}
+	if err := c.start(ctx, options); err != nil {
+		c.Keep()
+		return nil, errors.Join(fmt.Errorf("%w (logs in %s)", err, c.LogDir()), c.Stop())
+	}
+	return c, nil
+}
+
+// prepare finds the tools and makes the folders.
+func (c *Cluster) prepare() (err error) {
+	if c.tools == "" {
+		if c.tools, err = findTools(); err != nil {
+			return err
+		}
+	}
+	if c.Dir == "" {
+		if c.Dir, err = os.MkdirTemp("", "controlplane-"); err != nil {
+			return err
+		}
+	}
+	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
+		return err
+	}
+	for _, dir := range []string{"run", "logs", "kubeconfig"} {
+		if err := os.MkdirAll(filepath.Join(c.Dir, dir), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) start(ctx context.Context, options Options) (err error) {
+	if c.guard, err = startGuard(filepath.Join(c.Dir, "run")); err != nil {
+		return err
+	}
+	if err := c.startAPIServer(ctx, options); err != nil {
+		return err
+	}
+	if c.Client, err = kubernetes.NewForConfig(c.Admin); err != nil {
+		return err
+	}
+	if c.AdminKubeconfig, err = c.Kubeconfig("admin", "system:masters"); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.startKWOK(ctx) })
+	for _, namespace := range []string{"default", "kube-system"} {
+		group.Go(func() error { return c.createDefaultServiceAccount(ctx, namespace) })
+	}
+	return group.Wait()
+}
+
+// Stop ends everything, the last started first. A temporary folder is removed,
+// unless it is to be kept.
+func (c *Cluster) Stop() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var errs []error
+	for _, p := range slices.Backward(c.processes) {
+		errs = append(errs, p.Stop())
+	}
+	c.processes = nil
+	if c.APIServer != nil {
+		_ = c.APIServer.Thaw() // fails only if it has ended
+		errs = append(errs, c.APIServer.env.Stop())
+	}
+	if c.guard != nil {
+		errs = append(errs, c.guard.stop())
+	}
+	if !c.keep {
+		errs = append(errs, os.RemoveAll(c.Dir))
+	}
+	return errors.Join(errs...)
+}
+
+// Keep lets the folder of the cluster outlive it, for a look at the logs.
+func (c *Cluster) Keep() { c.keep = true }
+
+// LogDir is the folder of the logs, one file for each process.
+func (c *Cluster) LogDir() string { return filepath.Join(c.Dir, "logs") }
+
+// AuditLog is the API server's audit log, one JSON object a line, where
+// [Options.Audit] asked for it.
+func (c *Cluster) AuditLog() string { return filepath.Join(c.LogDir(), "audit.log") }
+
+func (c *Cluster) logFile(name string) string { return filepath.Join(c.LogDir(), name+".log") }
+
+func (c *Cluster) pidFile(name string) string { return filepath.Join(c.Dir, "run", name+".pid") }
+
+// adopt remembers a process, so that Stop ends it.
+func (c *Cluster) adopt(p *Process) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.processes = append(c.processes, p)
+}
+
+// poll asks check until it returns nil or ctx ends; what names the thing awaited.
+func poll(ctx context.Context, what string, check func(context.Context) error) error {
+	for {
+		err := check(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait until %s: %w, last: %w", what, ctx.Err(), err)
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// freePort returns a port of loopback that is free. It is outside of the ranges
+// from which systems take the ports of outgoing connections, so that it is still
+// free when its user comes to it, or comes back to it after a restart.
+func freePort() (string, error) {
+	const low, high, tries = 20000, 30000, 100
+	var err error
+	for range tries {
+		port := strconv.Itoa(low + rand.IntN(high-low))
+		var listener net.Listener
+		if listener, err = net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			return port, listener.Close()
+		}
+	}
+	return "", fmt.Errorf("no free port: %w", err)
+}
