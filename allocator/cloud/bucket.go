@@ -1,0 +1,143 @@
+package cloud
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"slotwise.dev/slotwise/allocator/ledger"
+)
+
+// Bucket is the size of a token bucket. EC2 keeps such buckets itself, for each
+// account, region and action.
+// https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
+type Bucket struct {
+	Burst     int     // calls at once
+	PerSecond float64 // calls a second after that
+}
+
+// fairShare keeps the less urgent from waiting for ever: one contested token in
+// so many goes to whoever has waited longest, however urgent. The others, the
+// most of what there is, go by urgency.
+const fairShare = 8
+
+// bucket hands out the tokens of one API action.
+type bucket struct {
+	mu        sync.Mutex
+	limiter   *rate.Limiter
+	pace      pace
+	waiters   []*waiter // in the order of their arrival
+	armed     bool      // a timer will hand out the next token
+	contested int       // tokens handed out while several waited
+}
+
+// waiter is one call that wants a token.
+type waiter struct {
+	urgency func() ledger.Purpose
+	ready   chan struct{} // closed when it has the token
+}
+
+func newBucket(size Bucket) *bucket {
+	return &bucket{
+		limiter: rate.NewLimiter(rate.Limit(size.PerSecond), size.Burst),
+		pace:    pace{full: size.PerSecond},
+	}
+}
+
+// take waits for a token. urgency is asked whenever there is one to give, with
+// the bucket locked.
+func (b *bucket) take(ctx context.Context, urgency func() ledger.Purpose) error {
+	w := &waiter{urgency: urgency, ready: make(chan struct{})}
+	b.mu.Lock()
+	b.waiters = append(b.waiters, w)
+	b.pour()
+	b.mu.Unlock()
+	select {
+	case <-w.ready:
+		return nil
+	case <-ctx.Done():
+		b.leave(w)
+		return ctx.Err()
+	}
+}
+
+// leave takes back a waiter. If it got a token meanwhile, another one may have
+// it.
+func (b *bucket) leave(w *waiter) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.Index(b.waiters, w); i >= 0 {
+		b.waiters = slices.Delete(b.waiters, i, i+1)
+	} else if len(b.waiters) > 0 {
+		b.grant()
+	}
+}
+
+// throttled slows the bucket down after EC2 has throttled a call that was sent
+// at a time. EC2's own bucket was empty then, so what is left in this one is
+// worth nothing.
+func (b *bucket) throttled(sent time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	slower := b.pace.throttled(sent, now)
+	if slower == b.pace {
+		return
+	}
+	b.limiter.AllowN(now, int(b.limiter.TokensAt(now)))
+	b.pace = slower
+}
+
+// pour hands out what tokens there are, and sees to it that it is called again
+// when the next one is there. The bucket is locked.
+func (b *bucket) pour() {
+	for len(b.waiters) > 0 && !b.armed {
+		now := time.Now()
+		b.limiter.SetLimitAt(now, rate.Limit(b.pace.at(now)))
+		token := b.limiter.ReserveN(now, 1)
+		if wait := token.DelayFrom(now); wait > 0 {
+			token.CancelAt(now)
+			b.arm(wait)
+			return
+		}
+		b.grant()
+	}
+}
+
+func (b *bucket) arm(wait time.Duration) {
+	b.armed = true
+	time.AfterFunc(wait, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.armed = false
+		b.pour()
+	})
+}
+
+// grant gives a token to the waiter whose turn it is.
+func (b *bucket) grant() {
+	i := b.turn()
+	close(b.waiters[i].ready)
+	b.waiters = slices.Delete(b.waiters, i, i+1)
+}
+
+// turn finds the waiter whose turn it is: the most urgent now, the first come
+// among equals, and every so often the first come of all.
+func (b *bucket) turn() int {
+	if len(b.waiters) == 1 {
+		return 0
+	}
+	if b.contested++; b.contested%fairShare == 0 {
+		return 0
+	}
+	best, most := 0, b.waiters[0].urgency()
+	for i, w := range b.waiters[1:] {
+		if u := w.urgency(); u < most {
+			best, most = i+1, u
+		}
+	}
+	return best
+}

@@ -1,0 +1,132 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"golang.org/x/sync/errgroup"
+
+	"slotwise.dev/slotwise/allocator/subnet"
+)
+
+// Subnet is a subnet and all that is assigned in it.
+type Subnet struct {
+	ID               string
+	AvailabilityZone string
+	CIDR             netip.Prefix
+	Available        int            // AvailableIpAddressCount: without what is reserved and unused
+	Used             []netip.Prefix // primary addresses and secondary IPs (/32), prefixes (/28)
+	Reservations     []subnet.Reservation
+	AsOf             time.Time // when the first request was sent; EC2 may lag behind it
+}
+
+// Subnet looks a subnet up, with three reads side by side; they are as many
+// calls as there are pages of interfaces, and two more. A missing subnet is
+// Gone.
+func (c *Client) Subnet(ctx context.Context, id string) (Subnet, error) {
+	s := Subnet{ID: id, AsOf: time.Now()}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.describeSubnet(ctx, &s) })
+	group.Go(func() (err error) { s.Used, err = c.used(ctx, id); return err })
+	group.Go(func() (err error) { s.Reservations, err = c.reservations(ctx, id); return err })
+	if err := group.Wait(); err != nil {
+		return Subnet{}, err
+	}
+	return s, nil
+}
+
+// describeSubnet fills in what DescribeSubnets tells.
+func (c *Client) describeSubnet(ctx context.Context, s *Subnet) error {
+	var found *types.Subnet
+	p := ec2.NewDescribeSubnetsPaginator(c.api, &ec2.DescribeSubnetsInput{
+		Filters: []types.Filter{{Name: aws.String("subnet-id"), Values: []string{s.ID}}},
+	})
+	err := pages(ctx, c, DescribeSubnets, s.ID, p, func(page *ec2.DescribeSubnetsOutput, _ time.Time) {
+		for _, sub := range page.Subnets {
+			found = &sub
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if found == nil {
+		return &Error{Class: Gone, Action: DescribeSubnets, About: s.ID, Err: errors.New("no such subnet")}
+	}
+	s.AvailabilityZone = aws.ToString(found.AvailabilityZone)
+	s.Available = int(aws.ToInt32(found.AvailableIpAddressCount))
+	s.CIDR, err = parseCIDR(aws.ToString(found.CidrBlock))
+	return wrap(DescribeSubnets, s.ID, err)
+}
+
+// used lists what the interfaces in a subnet hold.
+func (c *Client) used(ctx context.Context, id string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	var bad error
+	err := c.eachInterface(ctx, id, "subnet-id", []string{id}, func(i types.NetworkInterface, _ time.Time) {
+		primary, blocks, err := contents(i)
+		if err != nil {
+			bad = err
+			return
+		}
+		if primary.IsValid() {
+			all = append(all, netip.PrefixFrom(primary, primary.BitLen()))
+		}
+		all = append(all, blocks...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, wrap(DescribeInterfaces, id, bad)
+}
+
+// reservations lists the IPv4 CIDR reservations of a subnet.
+func (c *Client) reservations(ctx context.Context, id string) ([]subnet.Reservation, error) {
+	var all []subnet.Reservation
+	var bad error
+	err := pages(ctx, c, GetReservations, id, &reservationPages{api: c.api, id: id}, func(page *ec2.GetSubnetCidrReservationsOutput, _ time.Time) {
+		for _, r := range page.SubnetIpv4CidrReservations {
+			cidr, err := parseCIDR(aws.ToString(r.Cidr))
+			if err != nil {
+				bad = err
+			}
+			all = append(all, subnet.Reservation{CIDR: cidr, Kind: subnet.ReservationKind(r.ReservationType)})
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, wrap(GetReservations, id, bad)
+}
+
+// reservationPages is the paginator that the SDK lacks for this action.
+type reservationPages struct {
+	api  API
+	id   string
+	next *string
+	past bool // the first page
+}
+
+func (p *reservationPages) HasMorePages() bool { return !p.past || aws.ToString(p.next) != "" }
+
+func (p *reservationPages) NextPage(ctx context.Context, opts ...func(*ec2.Options)) (*ec2.GetSubnetCidrReservationsOutput, error) {
+	out, err := p.api.GetSubnetCidrReservations(ctx, &ec2.GetSubnetCidrReservationsInput{SubnetId: &p.id, NextToken: p.next}, opts...)
+	if err != nil {
+		return nil, err
+	}
+	p.next, p.past = out.NextToken, true
+	return out, nil
+}
+
+func parseCIDR(text string) (netip.Prefix, error) {
+	cidr, err := netip.ParsePrefix(text)
+	if err != nil || !cidr.Addr().Is4() {
+		return netip.Prefix{}, fmt.Errorf("EC2 gave %q, which is no IPv4 CIDR", text)
+	}
+	return cidr.Masked(), nil
+}
