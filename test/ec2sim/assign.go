@@ -9,18 +9,10 @@ import (
 // Request is what AssignPrivateIpAddresses is asked for. Of each kind either a
 // number is given, and EC2 chooses, or a list.
 type Request struct {
-	AddressCount int
-	PrefixCount  int
+	AddressCount int `json:"addressCount,omitempty"`
+	PrefixCount  int `json:"prefixCount,omitempty"`
 	Slots
 }
-
-// The messages are EC2's own.
-var (
-	errNoAddress = refuse(CodeInsufficientAddresses,
-		"The specified subnet does not have enough free addresses to satisfy the request.")
-	errNoBlock = refuse(CodeInsufficientBlocks,
-		"The specified subnet does not have enough free cidr blocks to satisfy the request.")
-)
 
 // assign gives an interface what r asks for, all or nothing.
 func (w *world) assign(id string, r Request, call int) (Slots, error) {
@@ -69,9 +61,9 @@ func (eni *networkInterface) admit(r Request) error {
 		return refuse(CodeInvalidCombination, "a count and a list of the same kind exclude each other")
 	case asked == 0:
 		return refuse(CodeMissingParameter, "The request must contain addresses or prefixes, or a count of them")
-	case r.PrefixCount+len(r.Prefixes) > 0 && eni.instance != nil && !eni.nitro:
+	case r.PrefixCount+len(r.Prefixes) > 0 && eni.instance != nil && eni.instance.kind.Hypervisor != Nitro:
 		return refuse(CodeUnsupported, "The instance type %s does not support prefixes", eni.instance.kind.Name)
-	case eni.limit > 0 && 1+eni.slots.now().count()+asked > eni.limit:
+	case eni.limit() > 0 && 1+eni.slots.now().count()+asked > eni.limit():
 		return refuse(CodeLimitExceeded, "Number of private addresses will exceed limit.")
 	}
 	return eni.admitNamed(r.Slots)

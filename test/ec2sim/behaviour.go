@@ -1,6 +1,7 @@
 package ec2sim
 
 import (
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -26,8 +27,8 @@ type Bucket struct {
 	PerSecond float64
 }
 
-// AWSThrottling is EC2's documented request rate limits in its default for the
-// actions here: mutating ones 50 burst and 5 a second, reading ones 100 and 20
+// AWSThrottling is EC2's documented default for the actions here: mutating ones
+// 50 burst and 5 a second, reading ones (filtered or paged) 100 and 20
 // (https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html).
 func AWSThrottling() map[string]Bucket {
 	return map[string]Bucket{
@@ -54,16 +55,10 @@ func newBehaviour(o Options) *behaviour {
 	b := &behaviour{
 		random:   rand.New(rand.NewPCG(o.Seed, 0)),
 		latency:  map[string]Latency{},
-		buckets:  map[string]Bucket{},
-		limiters: map[string]*rate.Limiter{},
 		pageSize: o.PageSize,
 	}
-	for action, l := range o.Latency {
-		b.latency[action] = l
-	}
-	for action, bucket := range o.Throttle {
-		b.buckets[action] = bucket
-	}
+	maps.Copy(b.latency, o.Latency)
+	b.setThrottle(o.Throttle)
 	b.setLag(o.Lag)
 	return b
 }
@@ -84,7 +79,7 @@ func (b *behaviour) setLatency(action string, l Latency) {
 func (b *behaviour) setThrottle(buckets map[string]Bucket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.buckets = buckets
+	b.buckets = maps.Clone(buckets)
 	b.limiters = map[string]*rate.Limiter{}
 }
 
@@ -106,19 +101,17 @@ func (b *behaviour) takes(action string) time.Duration {
 func (b *behaviour) admits(action string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	limiter, ok := b.limiters[action]
-	if !ok {
-		bucket, throttled := b.buckets[action]
-		if !throttled {
-			bucket, throttled = b.buckets[AnyAction]
-		}
-		if !throttled {
-			return true
-		}
-		limiter = rate.NewLimiter(rate.Limit(bucket.PerSecond), bucket.Burst)
-		b.limiters[action] = limiter
+	bucket, throttled := b.buckets[action]
+	if !throttled {
+		bucket, throttled = b.buckets[AnyAction]
 	}
-	return limiter.Allow()
+	if !throttled {
+		return true
+	}
+	if b.limiters[action] == nil {
+		b.limiters[action] = rate.NewLimiter(rate.Limit(bucket.PerSecond), bucket.Burst)
+	}
+	return b.limiters[action].Allow()
 }
 
 // reads says what reading calls have to know.

@@ -37,13 +37,28 @@ type callLog struct {
 	dropped int // calls before the oldest one in the log
 }
 
-func (l *callLog) begin(c Call) int {
+func (l *callLog) begin(q query) (seq int) {
+	requested, _ := q.request() // what does not parse, the action refuses
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c.Seq = l.dropped + len(l.calls) + 1
-	c.Start = time.Now()
-	l.calls = append(l.calls, c)
-	return c.Seq
+	seq = l.dropped + len(l.calls) + 1
+	l.calls = append(l.calls, Call{
+		Seq:       seq,
+		Start:     time.Now(),
+		Action:    q.action,
+		ENI:       q.form.Get("NetworkInterfaceId"),
+		Requested: requested,
+	})
+	return seq
+}
+
+func (l *callLog) end(seq int, refusal *Error) {
+	l.update(seq, func(c *Call) {
+		c.End = time.Now()
+		if refusal != nil {
+			c.Code = refusal.Code
+		}
+	})
 }
 
 // update changes the entry of a call, if it has not been reset away.

@@ -42,8 +42,8 @@ func (s *Server) Check() error {
 // check looks at an interface alone: its limit, and where its ranges lie.
 func (eni *networkInterface) check() error {
 	slots := eni.slots.now()
-	if used := 1 + slots.count(); eni.limit > 0 && used > eni.limit {
-		return fmt.Errorf("interface %s has %d addresses and prefixes, more than its %d", eni.id, used, eni.limit)
+	if used := 1 + slots.count(); eni.limit() > 0 && used > eni.limit() {
+		return fmt.Errorf("interface %s has %d addresses and prefixes, more than its %d", eni.id, used, eni.limit())
 	}
 	for _, p := range slots.Prefixes {
 		if p.Bits() != 28 || p.Addr().As4()[3]%16 != 0 {

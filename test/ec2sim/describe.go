@@ -105,23 +105,24 @@ func describeInstances(w *world, q query, c conditions) (answer, Slots, error) {
 }
 
 func (i *instance) field(name string, asOf time.Time) (value string, known bool) {
+	a := i.describe(asOf)
 	switch name {
 	case "instance-id":
-		return i.id, true
+		return a.ID, true
 	case "instance-type":
-		return i.kind.Name, true
+		return a.Type, true
 	case "instance-state-name":
-		return i.state(asOf).Name, true
+		return a.State.Name, true
 	case "subnet-id":
-		return i.subnet.id, true
+		return a.Subnet, true
 	case "vpc-id":
-		return vpcID, true
+		return a.VPC, true
 	case "availability-zone":
-		return i.subnet.zone, true
+		return a.Zone, true
 	case "private-ip-address":
-		return i.address.String(), true
+		return a.Address, true
 	case "private-dns-name":
-		return i.dnsName(), true
+		return a.DNSName, true
 	}
 	return "", false
 }

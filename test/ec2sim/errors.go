@@ -38,20 +38,25 @@ func refuse(code, format string, args ...any) error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
+// Refusals that need no words of their own. The messages are EC2's.
+var (
+	errThrottled = refuse(CodeThrottled, "Request limit exceeded.")
+	errNoAddress = refuse(CodeInsufficientAddresses,
+		"The specified subnet does not have enough free addresses to satisfy the request.")
+	errNoBlock = refuse(CodeInsufficientBlocks,
+		"The specified subnet does not have enough free cidr blocks to satisfy the request.")
+)
+
 // statuses are the HTTP statuses other than 400 that go with a code. They
 // matter: the SDK's retryer looks at the status as well as at the code.
 var statuses = map[string]int{
-	CodeAuthFailure:          http.StatusUnauthorized,
-	CodeThrottled:            http.StatusServiceUnavailable,
-	"InternalError":          http.StatusInternalServerError,
-	"InternalFailure":        http.StatusInternalServerError,
-	"Unavailable":            http.StatusServiceUnavailable,
-	"ServiceUnavailable":     http.StatusServiceUnavailable,
-	"UnauthorizedOperation":  http.StatusForbidden,
-	"InsufficientCapacity":   http.StatusInternalServerError,
-	"RequestThrottled":       http.StatusServiceUnavailable,
-	"Throttling":             http.StatusServiceUnavailable,
-	"BandwidthLimitExceeded": http.StatusServiceUnavailable,
+	CodeAuthFailure:         http.StatusUnauthorized,
+	CodeThrottled:           http.StatusServiceUnavailable,
+	"InternalError":         http.StatusInternalServerError,
+	"InternalFailure":       http.StatusInternalServerError,
+	"Unavailable":           http.StatusServiceUnavailable,
+	"ServiceUnavailable":    http.StatusServiceUnavailable,
+	"UnauthorizedOperation": http.StatusForbidden,
 }
 
 func statusOf(code string) int {

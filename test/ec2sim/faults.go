@@ -33,9 +33,11 @@ const (
 type Fault struct {
 	Kind FaultKind
 
-	// Which calls: every one where left empty. Subnet matches calls that name
-	// the subnet or one of its interfaces.
-	Action, ENI, Subnet string
+	// Action strikes this action only; empty is any.
+	Action string
+	// ENI and Subnet strike only what is assigned to or unassigned from this
+	// interface, or the interfaces of this subnet; empty is any call.
+	ENI, Subnet string
 	// Skip lets as many matching calls pass first.
 	Skip int
 	// Times is how many calls it strikes; 0 is all until it is removed.
@@ -93,8 +95,6 @@ func (b *behaviour) decide(about subject) fate {
 			f.before += delay
 		case DelayAfter:
 			f.after += delay
-		case Throttle:
-			f.kind, f.code = Throttle, CodeThrottled
 		default:
 			f.kind, f.code = rule.Kind, cmp.Or(rule.Code, "InternalError")
 		}

@@ -104,57 +104,54 @@ func (s *Server) SetThrottle(buckets map[string]Bucket) { s.behaviour.setThrottl
 // SetLag sets how old the answers of Describe actions are, at most MaxLag.
 func (s *Server) SetLag(lag time.Duration) { s.behaviour.setLag(lag) }
 
+// errDropped ends a call that gets no answer.
+var errDropped = errors.New("connection dropped")
+
 // ServeHTTP serves one call in EC2's query protocol.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q, err := readQuery(w, r)
-	requested, _ := q.request() // what does not parse is refused by the action
-	eni := q.form.Get("NetworkInterfaceId")
-	call := s.log.begin(Call{Action: q.action, ENI: eni, Requested: requested})
-
+	call := s.log.begin(q)
 	var a answer
-	var f fate
 	if err == nil {
-		f = s.behaviour.decide(s.about(q))
-		a, err = s.serve(q, call, f)
+		a, err = s.serve(q, call)
 	}
 	var refusal *Error
 	errors.As(err, &refusal)
-	s.log.update(call, func(c *Call) {
-		c.End, c.Fault = time.Now(), f.kind
-		if refusal != nil {
-			c.Code = refusal.Code
-		}
-	})
-	if err != nil && refusal == nil {
-		panic(http.ErrAbortHandler) // drops the connection
+	s.log.end(call, refusal)
+	if errors.Is(err, errDropped) {
+		panic(http.ErrAbortHandler)
 	}
 	write(w, q.action, fmt.Sprintf("req-%d", call), a, refusal)
 }
 
-// errDropped ends a call that gets no answer.
-var errDropped = errors.New("connection dropped")
-
-// serve does what q asks for, as its fate will have it.
-func (s *Server) serve(q query, call int, f fate) (answer, error) {
+// serve does what q asks for, as fast and as well as the settings and the
+// faults will have it.
+func (s *Server) serve(q query, call int) (answer, error) {
 	act, ok := actions[q.action]
-	switch {
-	case !ok:
+	if !ok {
 		return nil, refuse(CodeInvalidAction, "The action %s is not valid for this web service.", q.action)
-	case f.kind == Throttle || !s.behaviour.admits(q.action):
-		return nil, refuse(CodeThrottled, "Request limit exceeded.")
 	}
+	if !s.behaviour.admits(q.action) {
+		return nil, errThrottled
+	}
+	f := s.behaviour.decide(s.about(q))
+	s.log.update(call, func(c *Call) { c.Fault = f.kind })
+	if f.kind == Throttle {
+		return nil, errThrottled
+	}
+
 	half := s.behaviour.takes(q.action) / 2
-	if !s.sleep(half+f.before) || f.kind == DropBefore {
+	switch inTime := s.sleep(half + f.before); {
+	case !inTime, f.kind == DropBefore:
 		return nil, errDropped
-	}
-	if f.kind == Refuse {
+	case f.kind == Refuse:
 		return nil, refuse(f.code, "injected fault: nothing was done")
 	}
 	a, err := s.do(act, q, call)
-	if !s.sleep(half+f.after) || f.kind == DropAfter {
+	switch inTime := s.sleep(half + f.after); {
+	case !inTime, f.kind == DropAfter:
 		return nil, errDropped
-	}
-	if f.kind == RefuseDone && err == nil {
+	case err == nil && f.kind == RefuseDone:
 		return nil, refuse(f.code, "injected fault: it was done")
 	}
 	return a, err
@@ -170,9 +167,9 @@ func (s *Server) do(act action, q query, call int) (answer, error) {
 	return a, err
 }
 
-// about finds out what a call is about.
+// about says what a call is about, for the faults to match.
 func (s *Server) about(q query) subject {
-	about := subject{action: q.action, eni: q.form.Get("NetworkInterfaceId"), subnet: q.form.Get("SubnetId")}
+	about := subject{action: q.action, eni: q.form.Get("NetworkInterfaceId")}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if eni, ok := s.world.interfaces[about.eni]; ok {

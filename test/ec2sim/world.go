@@ -36,19 +36,22 @@ type Instance struct {
 
 // Interface is a network interface as it is now.
 type Interface struct {
-	ID       string
-	Subnet   string
-	Instance string // empty where it is attached to nothing
-	Device   int    // the device index; 0 is the primary interface
-	Limit    int    // most slots, the primary address included; 0 is none
-	Primary  netip.Addr
+	ID     string `json:"id"`
+	Subnet string `json:"subnet"`
+	// Instance is empty for an interface of somebody else; see Occupy.
+	Instance string `json:"instance,omitempty"`
+	// Device is the device index; 0 is the primary interface.
+	Device int `json:"device"`
+	// Limit is the most slots, the primary address included; 0 is no limit.
+	Limit   int        `json:"limit"`
+	Primary netip.Addr `json:"primary"`
 	Slots
 }
 
 // Slots are secondary addresses and prefixes, each of which fills one slot.
 type Slots struct {
-	Addresses []netip.Addr
-	Prefixes  []netip.Prefix
+	Addresses []netip.Addr   `json:"addresses,omitempty"`
+	Prefixes  []netip.Prefix `json:"prefixes,omitempty"`
 }
 
 func (s Slots) count() int { return len(s.Addresses) + len(s.Prefixes) }
@@ -92,8 +95,6 @@ type networkInterface struct {
 	subnet   *subnet
 	instance *instance // nil for an interface of somebody else
 	device   int
-	limit    int // 0 is none
-	nitro    bool
 	primary  netip.Addr
 	attached time.Time
 	slots    history[holding]
@@ -224,7 +225,6 @@ func (w *world) addInterface(s *subnet, vm *instance, device int, primary netip.
 		if slices.ContainsFunc(vm.interfaces, func(o *networkInterface) bool { return o.device == device }) {
 			return nil, fmt.Errorf("instance %s has an interface at device index %d already", vm.id, device)
 		}
-		eni.limit, eni.nitro = vm.kind.Addresses, vm.kind.Hypervisor == Nitro
 	}
 	var err error
 	if eni.primary, err = s.choosePrimary(primary, w.reuse); err != nil {
@@ -283,12 +283,21 @@ func (w *world) networkInterface(id string) (*networkInterface, error) {
 	return nil, refuse(CodeInvalidInterface, "The networkInterface ID '%s' does not exist", id)
 }
 
+// limit is the most slots of the interface, the primary address included; 0 is
+// no limit.
+func (eni *networkInterface) limit() int {
+	if eni.instance == nil {
+		return 0
+	}
+	return eni.instance.kind.Addresses
+}
+
 func (eni *networkInterface) snapshot() Interface {
 	i := Interface{
 		ID:      eni.id,
 		Subnet:  eni.subnet.id,
 		Device:  eni.device,
-		Limit:   eni.limit,
+		Limit:   eni.limit(),
 		Primary: eni.primary,
 		Slots:   eni.slots.now().Slots,
 	}
