@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,10 +85,15 @@ func TestBucketServesTheMostUrgentFirst(t *testing.T) {
 func TestBucketAsksUrgencyWhenTheTokenIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := emptyBucket(1)
-		urgency := ledger.Release
+		var podsCame atomic.Bool
 		q.add(t.Context(), "warming", always(ledger.Warming))
-		q.add(t.Context(), "changed its mind", func() ledger.Purpose { return urgency })
-		urgency = ledger.Waiting
+		q.add(t.Context(), "changed its mind", func() ledger.Purpose {
+			if podsCame.Load() {
+				return ledger.Waiting
+			}
+			return ledger.Release
+		})
+		podsCame.Store(true)
 		if got, want := q.after(time.Second), []string{"changed its mind"}; !slices.Equal(got, want) {
 			t.Errorf("served %v, want %v", got, want)
 		}

@@ -23,7 +23,7 @@ type Subnet struct {
 	Available        int            // AvailableIpAddressCount: without what is reserved and unused
 	Used             []netip.Prefix // primary addresses and secondary IPs (/32), prefixes (/28)
 	Reservations     []subnet.Reservation
-	AsOf             time.Time // when the first request was sent; EC2 may lag behind it
+	AsOf             time.Time // before the first request was sent; EC2 may lag behind it
 }
 
 // Subnet looks a subnet up, with three reads side by side; they are as many

@@ -1,5 +1,11 @@
 package ledger
 
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
 // Counts sums up a ledger. It is a value: a filter of thousands of nodes reads
 // one per node and computes nothing twice.
 type Counts struct {
@@ -58,4 +64,32 @@ func (c Counts) Need() int {
 // room is how many blocks the subnet can still give to this ENI.
 func (c Counts) Remaining(room int) int {
 	return c.Free + c.Mode.Addresses()*(c.Arriving+max(0, min(c.Open, room))) - c.Waiting
+}
+
+// After is what the ledger would count once the given pods have ended and
+// their addresses have cooled down, and how many blocks of the mode's kind the
+// subnet gets back with that.
+func (l *Ledger) After(victims []types.UID) (c Counts, returned int) {
+	c = l.Counts()
+	for _, b := range l.blocks {
+		freed := 0
+		for _, x := range b.addresses {
+			if x.holder != "" && slices.Contains(victims, x.holder) {
+				freed++
+			}
+		}
+		switch {
+		case freed == 0 || b.leaving:
+		case b.kind() == l.mode:
+			c.Free += freed
+			c.InUse -= freed
+		default:
+			c.InUse -= freed
+			if freed == b.held {
+				c.Open++
+				returned += b.kind().Addresses() / l.mode.Addresses()
+			}
+		}
+	}
+	return c, returned
 }

@@ -59,7 +59,7 @@ func (l *Ledger) Holder(pod types.UID) (a netip.Addr, known bool) {
 // other pods wait already. A pod that has an address gets the same again.
 func (l *Ledger) Take(pod types.UID) (Grant, bool) {
 	if a, held := l.holders[pod]; held {
-		return Grant{Pod: pod, Address: a, Kind: l.kindAt(a)}, true
+		return Grant{Pod: pod, Address: a, Kind: l.KindAt(a)}, true
 	}
 	if len(l.waiting) > 0 {
 		return Grant{}, false
@@ -253,11 +253,14 @@ func (l *Ledger) blockOf(a netip.Addr) *block {
 	return nil
 }
 
-// kindAt is the kind of the block that an address lies in; an address whose
+// KindAt is the kind of the block that an address lies in; an address whose
 // block is gone counts as a secondary IP.
-func (l *Ledger) kindAt(a netip.Addr) Kind {
+func (l *Ledger) KindAt(a netip.Addr) Kind {
 	if b := l.blockOf(a); b != nil {
 		return b.kind()
 	}
 	return SecondaryIP
 }
+
+// SetSlots sets the number of usable slots, once EC2 has said it.
+func (l *Ledger) SetSlots(slots int) { l.slots = slots }

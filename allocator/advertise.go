@@ -1,0 +1,128 @@
+package allocator
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+
+	"slotwise.dev/slotwise/allocator/vpc"
+)
+
+// AnnotationRemaining is the Node annotation with the true remaining capacity
+// in pods. It tells people, and it wakes the scheduler where the capacity that
+// is left grows while the advertised total stays the same.
+const AnnotationRemaining = "slotwise.dev/remaining-addresses"
+
+const (
+	advertiseEvery = time.Second // at the most, for one node
+	firstBackoff   = 500 * time.Millisecond
+	lastBackoff    = 30 * time.Second
+)
+
+// advertiser writes what nodes have to offer on their Node objects.
+type advertiser struct {
+	workqueue.TypedRateLimitingInterface[string]
+	a *Allocator
+
+	mu      sync.Mutex
+	written map[string]advert
+}
+
+// advert is what was written on a node, and when.
+type advert struct {
+	total, remaining int
+	at               time.Time
+}
+
+func newAdvertiser(a *Allocator) *advertiser {
+	return &advertiser{TypedRateLimitingInterface: queue[string]("advertise"), a: a, written: map[string]advert{}}
+}
+
+// advertise has a node's capacity written, unless it stands there already. The
+// first change is written at once, those that follow within a second together.
+func (a *Allocator) advertise(name string) {
+	a.advertiser.mu.Lock()
+	wait := time.Until(a.advertiser.written[name].at.Add(advertiseEvery))
+	a.advertiser.mu.Unlock()
+	a.advertiser.AddAfter(name, wait)
+}
+
+// Advertised makes known what a Node object shows. Where that is not what was
+// written, as when a kubelet registers again and resets it, it is written anew.
+func (a *Allocator) Advertised(node *corev1.Node) {
+	n := a.node(node.Name)
+	if n == nil || !n.summary.Load().ready {
+		return
+	}
+	a.advertiser.mu.Lock()
+	w, known := a.advertiser.written[node.Name]
+	lost := known && (quantity(node.Status.Capacity) != w.total || quantity(node.Status.Allocatable) != w.total)
+	if lost {
+		delete(a.advertiser.written, node.Name)
+	}
+	a.advertiser.mu.Unlock()
+	if lost {
+		a.advertise(node.Name)
+	}
+}
+
+func quantity(l corev1.ResourceList) int {
+	q := l[vpc.Resource]
+	return int(q.Value())
+}
+
+func (w *advertiser) run(ctx context.Context) {
+	drain(ctx, w.TypedRateLimitingInterface, w.write)
+}
+
+// write patches capacity and allocatable: the kubelet copies one to the other
+// only at its next status sync.
+func (w *advertiser) write(ctx context.Context, name string) error {
+	n := w.a.node(name)
+	if n == nil || !n.summary.Load().ready || !w.a.running() {
+		w.forget(name)
+		return nil
+	}
+	next := advert{total: n.advertised(), remaining: n.remaining(), at: time.Now()}
+	w.mu.Lock()
+	last, known := w.written[name]
+	w.mu.Unlock()
+	if known && last.total == next.total && last.remaining == next.remaining {
+		return nil
+	}
+	total := map[corev1.ResourceName]string{vpc.Resource: strconv.Itoa(next.total)}
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"annotations": map[string]string{AnnotationRemaining: strconv.Itoa(next.remaining)}},
+		"status":   map[string]any{"capacity": total, "allocatable": total},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = w.a.kube.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+	if apierrors.IsNotFound(err) {
+		w.forget(name)
+		return nil
+	}
+	if err != nil {
+		w.a.log.Info("cannot advertise a node's capacity", "node", name, "error", err.Error())
+		return err
+	}
+	w.mu.Lock()
+	w.written[name] = next
+	w.mu.Unlock()
+	return nil
+}
+
+func (w *advertiser) forget(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.written, name)
+}

@@ -1,0 +1,230 @@
+// Package allocator keeps the address slots of every Windows node: it makes
+// the EC2 calls that the ledgers plan, binds pods with their address, gives
+// addresses to pods that others have bound, and tells the cluster what is left.
+//
+// The arithmetic is in the rooms below (ledger, warmpool, subnet, settings)
+// and EC2 behind cloud; this package holds the locks, the goroutines and the
+// clock. One process at a time may run it: the leader.
+package allocator
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/events"
+
+	"slotwise.dev/slotwise/allocator/cloud"
+	"slotwise.dev/slotwise/allocator/settings"
+	"slotwise.dev/slotwise/allocator/warmpool"
+)
+
+// Options are what an Allocator works with.
+type Options struct {
+	Cloud   *cloud.Client
+	Kube    kubernetes.Interface // binds, annotates and advertises; give it generous rate limits
+	Events  events.EventRecorder
+	Metrics *Metrics
+	Log     logr.Logger
+}
+
+// Allocator keeps the slots of all Windows nodes. See New and Run.
+type Allocator struct {
+	cloud   *cloud.Client
+	kube    kubernetes.Interface
+	events  reporter
+	metrics *Metrics
+	log     logr.Logger
+
+	state   atomic.Pointer[State]
+	started atomic.Bool // the pods have been read for the first time
+	ending  atomic.Bool // Run is about to return
+	binds   sync.WaitGroup
+	placing sync.Map    // types.UID -> *node: where a pod is being bound
+
+	pods        *podWatch
+	annotations *annotator
+	advertiser  *advertiser
+	subnets     *subnets
+
+	mu    sync.RWMutex
+	nodes map[string]*handle
+	run   context.Context // of the workers; nil before Run
+	group sync.WaitGroup
+}
+
+// State is what users have set, and whether something stands in the way.
+type State struct {
+	settings.Settings
+	// Obstacle, where not empty, says why the system acts as if it were off.
+	Obstacle string
+}
+
+// handle is a node with the end of its worker.
+type handle struct {
+	*node
+	stop context.CancelFunc
+}
+
+// New makes an Allocator that knows no node yet and is off.
+func New(o Options) *Allocator {
+	a := &Allocator{
+		cloud: o.Cloud, kube: o.Kube, events: reporter{o.Events}, metrics: o.Metrics, log: o.Log,
+		nodes: map[string]*handle{},
+	}
+	a.state.Store(&State{})
+	a.pods = newPodWatch(a)
+	a.annotations = newAnnotator(a)
+	a.advertiser = newAdvertiser(a)
+	a.subnets = newSubnets(a)
+	a.metrics.attach(a)
+	return a
+}
+
+// Run keeps the slots until ctx ends. It begins with nothing: what pods hold
+// is read from the API server, what the ENIs have from EC2. Before it returns,
+// EC2 calls and binds in flight have got their answer, and binds that still
+// wait for EC2 are turned away.
+func (a *Allocator) Run(ctx context.Context) error {
+	a.mu.Lock()
+	a.run = ctx
+	for _, h := range a.nodes {
+		h.initial = true
+		a.start(h)
+	}
+	a.mu.Unlock()
+	a.background(ctx, a.pods.run)
+	a.background(ctx, a.annotations.run)
+	a.background(ctx, a.advertiser.run)
+	a.background(ctx, a.subnets.run)
+	a.background(ctx, func(ctx context.Context) { every(ctx, verifyEvery, a.verifyBindings) })
+	<-ctx.Done()
+	a.ending.Store(true)
+	a.group.Wait()
+	for _, n := range a.everyNode() {
+		n.retire(errEnding)
+	}
+	a.binds.Wait()
+	return nil
+}
+
+func (a *Allocator) background(ctx context.Context, f func(context.Context)) {
+	a.group.Go(func() { f(ctx) })
+}
+
+func every(ctx context.Context, interval time.Duration, f func(context.Context)) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			f(ctx)
+		}
+	}
+}
+
+// Apply takes up new settings. It takes effect at once, on all nodes.
+func (a *Allocator) Apply(s State) {
+	a.state.Store(&s)
+	for _, n := range a.everyNode() {
+		n.applyMode()
+	}
+}
+
+// running says that the system is on.
+func (a *Allocator) running() bool {
+	s := a.state.Load()
+	return s.Enabled && s.Obstacle == ""
+}
+
+func (a *Allocator) targets() warmpool.Targets { return a.state.Load().Targets }
+
+// synced says that the pods of all nodes have been read.
+func (a *Allocator) synced() bool { return a.started.Load() }
+
+// Serving says that binds are served: this process leads, and the pods have
+// been read.
+func (a *Allocator) Serving() bool { return a.synced() && !a.ending.Load() }
+
+// Node makes known that a Windows node exists, as the given EC2 instance. A
+// node that comes back as another instance begins anew.
+func (a *Allocator) Node(name, instance string) {
+	if n := a.node(name); n == nil || n.instance != instance {
+		a.replace(name, n, newNode(a, name, instance))
+	}
+}
+
+// Gone makes known that a node no longer exists.
+func (a *Allocator) Gone(name string) {
+	if n := a.node(name); n != nil {
+		a.replace(name, n, nil)
+	}
+}
+
+// forget drops what is known of a node whose ENI EC2 no longer has. While its
+// Node object stands, discovery tries again under the same name.
+func (a *Allocator) forget(n *node, why string) {
+	a.log.Info("node forgotten", "node", n.name, "instance", n.instance, "why", why)
+	a.replace(n.name, n, newNode(a, n.name, n.instance))
+}
+
+// replace puts a node, or none, in the place of another, unless somebody else
+// was quicker.
+func (a *Allocator) replace(name string, old, next *node) {
+	a.mu.Lock()
+	h := a.nodes[name]
+	if h != nil && h.node != old || h == nil && old != nil {
+		a.mu.Unlock()
+		return
+	}
+	delete(a.nodes, name)
+	if next != nil {
+		a.nodes[name] = &handle{node: next}
+		if a.run != nil {
+			a.start(a.nodes[name])
+		}
+	}
+	a.mu.Unlock()
+	if h != nil {
+		// Without the lock: a node that retires may have to wait for its own.
+		if h.stop != nil {
+			h.stop()
+		}
+		h.retire(errUnknownNode)
+	}
+}
+
+// start runs a node's worker; whoever calls it holds the lock.
+func (a *Allocator) start(h *handle) {
+	ctx, stop := context.WithCancel(a.run)
+	h.stop = stop
+	a.group.Go(func() {
+		defer stop()
+		h.serve(ctx)
+	})
+}
+
+// node finds a node by name, or nil.
+func (a *Allocator) node(name string) *node {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if h := a.nodes[name]; h != nil {
+		return h.node
+	}
+	return nil
+}
+
+func (a *Allocator) everyNode() []*node {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	all := make([]*node, 0, len(a.nodes))
+	for _, h := range a.nodes {
+		all = append(all, h.node)
+	}
+	return all
+}

@@ -1,0 +1,164 @@
+package allocator
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"slotwise.dev/slotwise/allocator/settings"
+	"slotwise.dev/slotwise/allocator/vpc"
+)
+
+// OldController is the Deployment of AWS's in-cluster controller. While it
+// stands in kube-system, Slotwise acts as if it were off.
+var OldController = types.NamespacedName{Namespace: "kube-system", Name: "vpc-resource-controller"}
+
+// Watched limits the manager's cache to what is used: Windows nodes, the one
+// ConfigMap, and the one Deployment.
+func Watched(configMap types.NamespacedName) cache.Options {
+	only := func(n types.NamespacedName) cache.ByObject {
+		return cache.ByObject{
+			Namespaces: map[string]cache.Config{n.Namespace: {}},
+			Field:      fields.OneTermEqualSelector("metadata.name", n.Name),
+		}
+	}
+	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+		&corev1.Node{}:       {Label: labels.SelectorFromSet(labels.Set{vpc.LabelOS: vpc.Windows}), Transform: stripNode},
+		&corev1.ConfigMap{}:  only(configMap),
+		&appsv1.Deployment{}: only(OldController),
+	}}
+}
+
+// stripNode drops what is not used of a Node.
+func stripNode(obj any) (any, error) {
+	if n, ok := obj.(*corev1.Node); ok {
+		n.ManagedFields, n.Annotations = nil, nil
+		n.Status = corev1.NodeStatus{Capacity: n.Status.Capacity, Allocatable: n.Status.Allocatable}
+	}
+	return obj, nil
+}
+
+// SetupWithManager has the leader follow nodes and settings and run the
+// allocator.
+func (a *Allocator) SetupWithManager(mgr ctrl.Manager, configMap types.NamespacedName) error {
+	c := &controllers{Allocator: a, client: mgr.GetClient(), configMap: configMap}
+	if err := ctrl.NewControllerManagedBy(mgr).Named("nodes").For(&corev1.Node{}).
+		Complete(reconcile.Func(c.node)); err != nil {
+		return err
+	}
+	one := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{{NamespacedName: configMap}}
+	})
+	if err := ctrl.NewControllerManagedBy(mgr).Named("settings").
+		Watches(&corev1.ConfigMap{}, one).Watches(&appsv1.Deployment{}, one).
+		Complete(reconcile.Func(c.settings)); err != nil {
+		return err
+	}
+	return mgr.Add(manager.RunnableFunc(c.start))
+}
+
+type controllers struct {
+	*Allocator
+	client    client.Client
+	configMap types.NamespacedName
+}
+
+// start makes all nodes and the settings known before the pods are read, so
+// that no pod is passed over.
+func (c *controllers) start(ctx context.Context) error {
+	if _, err := c.settings(ctx, reconcile.Request{}); err != nil {
+		return err
+	}
+	var nodes corev1.NodeList
+	if err := c.client.List(ctx, &nodes); err != nil {
+		return err
+	}
+	for i := range nodes.Items {
+		c.follow(&nodes.Items[i])
+	}
+	return c.Run(ctx)
+}
+
+func (c *controllers) node(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
+	var n corev1.Node
+	if err := c.client.Get(ctx, r.NamespacedName, &n); client.IgnoreNotFound(err) != nil {
+		return reconcile.Result{}, err
+	} else if err != nil {
+		c.Gone(r.Name)
+		return reconcile.Result{}, nil
+	}
+	c.follow(&n)
+	return reconcile.Result{}, nil
+}
+
+func (c *controllers) follow(n *corev1.Node) {
+	instance, err := instanceID(n.Spec.ProviderID)
+	if err != nil {
+		c.log.Info("node not managed", "node", n.Name, "error", err.Error())
+		return
+	}
+	c.Node(n.Name, instance)
+	c.Advertised(n)
+}
+
+// instanceID reads the EC2 instance from a node's provider id, which AWS's
+// cloud provider writes as aws:///us-west-2a/i-0123456789abcdef0.
+func instanceID(providerID string) (string, error) {
+	rest, aws := strings.CutPrefix(providerID, "aws://")
+	id := rest[strings.LastIndex(rest, "/")+1:]
+	if !aws || !strings.HasPrefix(id, "i-") {
+		return "", fmt.Errorf("spec.providerID %q names no EC2 instance: want aws:///ZONE/INSTANCE-ID, as the AWS cloud provider sets it", providerID)
+	}
+	return id, nil
+}
+
+// settings reads the ConfigMap and looks for AWS's old controller.
+func (c *controllers) settings(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+	s, err := ReadState(ctx, c.client, c.configMap, func(on *corev1.ConfigMap, p settings.Problem) {
+		c.log.Info("setting not understood", "configmap", c.configMap, "problem", p.String())
+		c.Problem(on, p)
+	})
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if s.Obstacle != "" {
+		c.OtherController(&corev1.ObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Namespace: OldController.Namespace, Name: OldController.Name}, OldController.String())
+	}
+	c.log.Info("settings", "enabled", s.Enabled, "mode", s.Mode.String(), "obstacle", s.Obstacle)
+	c.Apply(s)
+	return reconcile.Result{}, nil
+}
+
+// ReadState reads what users have set. A missing ConfigMap means off.
+func ReadState(ctx context.Context, r client.Reader, configMap types.NamespacedName, problem func(*corev1.ConfigMap, settings.Problem)) (State, error) {
+	var cm corev1.ConfigMap
+	if err := client.IgnoreNotFound(r.Get(ctx, configMap, &cm)); err != nil {
+		return State{}, fmt.Errorf("read ConfigMap %s: %w", configMap, err)
+	}
+	parsed, problems := settings.Parse(cm.Data)
+	for _, p := range problems {
+		problem(&cm, p)
+	}
+	s := State{Settings: parsed}
+	var old appsv1.Deployment
+	err := r.Get(ctx, OldController, &old)
+	if client.IgnoreNotFound(err) != nil {
+		return State{}, fmt.Errorf("look for Deployment %s: %w", OldController, err)
+	}
+	if err == nil {
+		s.Obstacle = fmt.Sprintf("AWS's old controller, Deployment %s, stands in the cluster", OldController)
+	}
+	return s, nil
+}

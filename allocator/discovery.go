@@ -1,0 +1,140 @@
+package allocator
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"slotwise.dev/slotwise/allocator/cloud"
+	"slotwise.dev/slotwise/allocator/ledger"
+)
+
+func newNode(a *Allocator, name, instance string) *node {
+	n := &node{
+		a: a, name: name, instance: instance, poked: make(chan struct{}, 1),
+		ledger:   ledger.New(0, ledger.SecondaryIP),
+		bindings: map[types.UID]*binding{},
+		pods:     map[types.UID]pod{},
+	}
+	n.summary.Store(&summary{})
+	return n
+}
+
+// serve finds out what the node is and then does its EC2 work, until ctx ends.
+func (n *node) serve(ctx context.Context) {
+	described, ok := n.discover(ctx)
+	if !ok {
+		return
+	}
+	w := &worker{node: n, described: described}
+	w.run(ctx)
+}
+
+const (
+	firstRetry = time.Second     // after a failed discovery
+	lastRetry  = 5 * time.Minute // what the pauses grow to
+)
+
+// discover reads the node from EC2 and from the API server until both have
+// answered. Only then are addresses given on it.
+func (n *node) discover(ctx context.Context) (described time.Time, ok bool) {
+	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
+		described, err := n.read(ctx)
+		if err == nil {
+			return described, true
+		}
+		if ctx.Err() != nil {
+			return time.Time{}, false
+		}
+		n.a.log.Info("node not usable yet", "node", n.name, "instance", n.instance, "error", err.Error())
+		if cloud.Classify(err) == cloud.Refused {
+			n.a.events.unsupported(n.name, err)
+		}
+		select {
+		case <-ctx.Done():
+			return time.Time{}, false
+		case <-time.After(jitter(pause)):
+		}
+	}
+}
+
+// jitter keeps nodes that failed together from trying again together.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d) }
+
+// read reads all that the ledger of the node begins with.
+func (n *node) read(ctx context.Context) (described time.Time, err error) {
+	instance, err := n.a.cloud.Instance(ctx, n.instance)
+	if err != nil {
+		return time.Time{}, err
+	}
+	limits, err := n.a.cloud.Limits(ctx, instance.Type)
+	if err != nil {
+		return time.Time{}, err
+	}
+	budget, err := n.a.subnets.budget(ctx, instance.SubnetID)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if err := n.a.pods.readNode(ctx, n); err != nil {
+		return time.Time{}, fmt.Errorf("list the pods of node %s: %w", n.name, err)
+	}
+	eni, err := n.a.cloud.Interface(ctx, instance.PrimaryENI)
+	if err != nil {
+		return time.Time{}, err
+	}
+	n.open(instance, limits, budget, eni)
+	return eni.AsOf, nil
+}
+
+// open makes the node ready: from now on addresses are given on it. Which of
+// them were in use a moment ago nobody can tell, so all that no pod holds cool
+// first.
+func (n *node) open(i cloud.Instance, limits cloud.Limits, b *budget, eni cloud.Interface) {
+	n.mu.Lock()
+	n.eni, n.nitro, n.budget = i.PrimaryENI, limits.Nitro, b
+	n.ledger.SetSlots(limits.AddressesPerInterface - 1)
+	n.mu.Unlock()
+	n.applyMode()
+	n.update(func(l *ledger.Ledger, now time.Time) {
+		l.Sync(eni.Blocks, eni.AsOf, now)
+		n.ready = true
+	})
+	n.a.log.Info("node ready", "node", n.name, "instance", i.ID, "type", i.Type, "eni", i.PrimaryENI,
+		"subnet", i.SubnetID, "slots", limits.AddressesPerInterface-1, "blocks", len(eni.Blocks))
+}
+
+// applyMode gives the ledger the mode that users want, as far as the instance
+// can: prefixes need Nitro.
+func (n *node) applyMode() {
+	mode := n.a.state.Load().Mode
+	n.mu.Lock()
+	known := n.budget != nil
+	n.mu.Unlock()
+	if known && mode == ledger.Prefix && !n.nitro {
+		mode = ledger.SecondaryIP
+		n.a.events.notNitro(n.name)
+	}
+	n.update(func(l *ledger.Ledger, _ time.Time) { l.SetMode(mode) })
+}
+
+// retire turns away the binds that wait on a node that is no more, and gives
+// back what it had set aside in its subnet.
+func (n *node) retire(why error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.ready = false
+	n.summary.Store(&summary{})
+	for uid, b := range n.bindings {
+		if a, _ := n.ledger.Holder(uid); !a.IsValid() {
+			b.answer <- outcome{err: why}
+		}
+		n.finish(uid)
+	}
+	if n.budget != nil {
+		n.budget.unclaim(n.own.kind, n.own.count)
+		n.own = claim{}
+	}
+}

@@ -1,0 +1,108 @@
+package allocator
+
+import (
+	"fmt"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+
+	"slotwise.dev/slotwise/allocator/ledger"
+	"slotwise.dev/slotwise/allocator/settings"
+	"slotwise.dev/slotwise/allocator/vpc"
+)
+
+// The reasons of events. Those that AWS's troubleshooting guide names keep
+// their names.
+const (
+	ReasonAllocated        = "ResourceAllocated"
+	ReasonFailed           = "ResourceAllocationFailed"
+	ReasonNoCidrBlocks     = "InsufficientCidrBlocks"
+	ReasonNoAddresses      = "InsufficientFreeAddressesInSubnet"
+	ReasonUnsupported      = "UnsupportedInstanceType"
+	ReasonRefused          = "EC2CallRefused"
+	ReasonDrift            = "NetworkInterfaceChanged"
+	ReasonDuplicate        = "DuplicateAddress"
+	ReasonInvalidSetting   = "InvalidSetting"
+	ReasonOtherController  = "OtherControllerPresent"
+	textNoCidrBlocks       = "InsufficientCidrBlocks: The specified subnet does not have enough free cidr blocks to satisfy the request"
+	textNoAddresses        = "InsufficientFreeAddressesInSubnet: The specified subnet does not have enough free addresses to satisfy the request"
+	actionAllocate         = "Allocate"
+	actionAssign           = "Assign"
+	actionConfigure        = "Configure"
+	actionDiscover         = "Discover"
+	textOtherControllerFmt = "The Deployment %s stands: two allocators on one network interface would take each other's addresses, so Slotwise acts as if it were off. Remove the Deployment to turn Slotwise on."
+)
+
+// reporter tells people what happened, by events on what it happened to. The
+// recorder folds repetitions into series.
+type reporter struct {
+	recorder events.EventRecorder
+}
+
+func nodeRef(name string) *corev1.ObjectReference {
+	// kubectl describe node finds events by this UID.
+	return &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: name, UID: types.UID(name)}
+}
+
+func podRef(key types.NamespacedName, uid types.UID) *corev1.ObjectReference {
+	return &corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: key.Namespace, Name: key.Name, UID: uid}
+}
+
+func (r reporter) normal(on runtime.Object, reason, action, note string) {
+	r.recorder.Eventf(on, nil, corev1.EventTypeNormal, reason, action, "%s", note)
+}
+
+func (r reporter) warn(on runtime.Object, reason, action, note string) {
+	r.recorder.Eventf(on, nil, corev1.EventTypeWarning, reason, action, "%s", note)
+}
+
+func (r reporter) allocated(pod types.NamespacedName, uid types.UID, address netip.Prefix) {
+	r.normal(podRef(pod, uid), ReasonAllocated, actionAllocate, fmt.Sprintf("Allocated %s: %s to the pod", vpc.Resource, address))
+}
+
+func (r reporter) failed(pod types.NamespacedName, uid types.UID, err error) {
+	r.warn(podRef(pod, uid), ReasonFailed, actionAllocate, fmt.Sprintf("Failed to give the pod its address: %v. It is tried again.", err))
+}
+
+func (r reporter) noRoom(node, subnet string, k ledger.Kind) {
+	reason, text := ReasonNoCidrBlocks, textNoCidrBlocks
+	if k == ledger.SecondaryIP {
+		reason, text = ReasonNoAddresses, textNoAddresses
+	}
+	r.warn(nodeRef(node), reason, actionAssign, fmt.Sprintf("%s (subnet %s)", text, subnet))
+}
+
+func (r reporter) unsupported(node string, err error) {
+	r.warn(nodeRef(node), ReasonUnsupported, actionDiscover, fmt.Sprintf("The node cannot be managed: %v", err))
+}
+
+func (r reporter) notNitro(node string) {
+	r.warn(nodeRef(node), ReasonUnsupported, actionConfigure,
+		"Prefixes need an instance built on the Nitro system; this node stays in secondary IP mode.")
+}
+
+func (r reporter) refused(node string, err error) {
+	r.warn(nodeRef(node), ReasonRefused, actionAssign, err.Error())
+}
+
+func (r reporter) drift(node string, d ledger.Drift) {
+	r.warn(nodeRef(node), ReasonDrift, actionAssign, fmt.Sprintf(
+		"Another hand changed the network interface: appeared %v, vanished %v, live pods left without their address: %d", d.Appeared, d.Vanished, len(d.Stranded)))
+}
+
+func (r reporter) duplicate(pod types.NamespacedName, uid types.UID, node string, address netip.Addr, other types.NamespacedName) {
+	r.warn(podRef(pod, uid), ReasonDuplicate, actionAllocate, fmt.Sprintf("The pod has the address %s, which %s on node %s has too.", address, other, node))
+}
+
+// Problem tells of a setting that could not be read.
+func (a *Allocator) Problem(on *corev1.ConfigMap, p settings.Problem) {
+	a.events.warn(on, ReasonInvalidSetting, actionConfigure, p.String())
+}
+
+// OtherController tells that AWS's old controller stands in the cluster.
+func (a *Allocator) OtherController(on runtime.Object, name string) {
+	a.events.warn(on, ReasonOtherController, actionConfigure, fmt.Sprintf(textOtherControllerFmt, name))
+}

@@ -1,0 +1,177 @@
+package allocator
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"slotwise.dev/slotwise/allocator/ledger"
+)
+
+// node is one Windows node: its ledger, and the bindings that are under way.
+// Its EC2 calls are made by its worker alone (worker.go), so that at most one
+// that changes the ENI is in flight.
+type node struct {
+	a        *Allocator
+	name     string
+	instance string // EC2 instance id
+	initial  bool   // known before the pods were read: their first list has its pods
+	poked    chan struct{}
+
+	// Set by discovery, before ready.
+	eni    string
+	nitro  bool
+	budget *budget
+
+	summary atomic.Pointer[summary] // what the extender and the advertiser read
+
+	mu       sync.Mutex
+	ledger   *ledger.Ledger
+	ready    bool  // EC2 and the API server have both been read
+	own      claim // blocks set aside for pods that wait
+	inFlight claim // blocks set aside for the assign in flight
+	bindings map[types.UID]*binding
+	pods     map[types.UID]pod // bound to this node, as the watch has shown them
+	silent   int               // those of them that do not ask for the resource
+	busy     busy
+}
+
+// summary is what one node can do, as of its last change.
+type summary struct {
+	ledger.Counts
+	ready  bool
+	own    int // blocks of the mode's kind that are set aside for waiting pods
+	silent int // pods with an address that do not ask for the resource
+}
+
+// claim is a number of blocks set aside in the subnet's budget.
+type claim struct {
+	kind  ledger.Kind
+	count int
+}
+
+// remaining is the node's true remaining capacity in pods.
+func (n *node) remaining() int {
+	s := n.summary.Load()
+	if !s.ready {
+		return 0
+	}
+	return s.Remaining(s.own + n.budget.available(s.Mode))
+}
+
+// advertised is the resource that the node shows to the scheduler: what its
+// pods have asked for, and what is left. Pods that hold an address without
+// asking for the resource are no load to the scheduler, so they do not count.
+func (n *node) advertised() int {
+	s := n.summary.Load()
+	return s.InUse + s.Waiting - s.silent + max(0, n.remaining())
+}
+
+// update changes the ledger under the node's lock, gives what is free to pods
+// that wait, and publishes what has become of it.
+func (n *node) update(f func(l *ledger.Ledger, now time.Time)) {
+	n.mu.Lock()
+	now := time.Now()
+	n.ledger.Advance(now)
+	f(n.ledger, now)
+	if n.ready && n.a.running() {
+		for _, g := range n.ledger.Serve() {
+			n.deliver(g)
+		}
+	}
+	n.settleClaim()
+	n.publish(now)
+	n.mu.Unlock()
+	n.poke()
+}
+
+// deliver hands an address to the bind that waits for it, or has the pod
+// annotated where somebody else has bound it.
+func (n *node) deliver(g ledger.Grant) {
+	if b, binding := n.bindings[g.Pod]; binding {
+		b.answer <- outcome{grant: g}
+		return
+	}
+	if p, bound := n.pods[g.Pod]; bound {
+		n.a.annotations.Add(annotation{pod: p.key, uid: g.Pod, node: n.name, address: n.format(g)})
+	}
+}
+
+// format is the annotation's value: an address out of a prefix is a /32, a
+// secondary IP has the subnet's mask.
+func (n *node) format(g ledger.Grant) netip.Prefix {
+	if g.Kind == ledger.Prefix {
+		return netip.PrefixFrom(g.Address, 32)
+	}
+	return netip.PrefixFrom(g.Address, n.budget.bits)
+}
+
+// settleClaim sets as many blocks aside as the waiting pods need, and no more.
+func (n *node) settleClaim() {
+	if !n.ready {
+		return
+	}
+	c := n.ledger.Counts()
+	if n.own.kind != c.Mode {
+		n.budget.unclaim(n.own.kind, n.own.count)
+		n.own = claim{kind: c.Mode}
+	}
+	if need := min(c.Need(), c.Open); need > n.own.count {
+		n.own.count += n.budget.claim(c.Mode, need-n.own.count)
+	} else {
+		n.budget.unclaim(c.Mode, n.own.count-need)
+		n.own.count = need
+	}
+}
+
+// publish shows the node's state to those who read it without its lock, and
+// has it advertised.
+func (n *node) publish(now time.Time) {
+	s := &summary{Counts: n.ledger.Counts(), ready: n.ready, own: n.own.count, silent: n.silent}
+	last := n.summary.Swap(s)
+	if last == nil || last.InUse != s.InUse || last.Cooling != s.Cooling {
+		n.busy.stir(now)
+	}
+	if s.ready {
+		n.a.advertise(n.name)
+	}
+}
+
+// poke wakes the node's worker.
+func (n *node) poke() {
+	select {
+	case n.poked <- struct{}{}:
+	default:
+	}
+}
+
+const (
+	quiet    = time.Second     // without pods coming or going, before the pool is warmed or trimmed
+	patience = 5 * time.Second // the longest that a busy node puts that off
+)
+
+// busy puts off what no pod waits for while pods come and go, so that a burst
+// costs a node one call at its end, not one for every prefix.
+type busy struct {
+	since, last time.Time
+}
+
+func (b *busy) stir(now time.Time) {
+	if b.since.IsZero() {
+		b.since = now
+	}
+	b.last = now
+}
+
+// until is when the pool may be tended to.
+func (b *busy) until() time.Time {
+	if t := b.last.Add(quiet); t.Before(b.since.Add(patience)) {
+		return t
+	}
+	return b.since.Add(patience)
+}
+
+func (b *busy) reset() { b.since = time.Time{} }

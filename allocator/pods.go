@@ -1,0 +1,281 @@
+package allocator
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+
+	"slotwise.dev/slotwise/allocator/ledger"
+	"slotwise.dev/slotwise/allocator/vpc"
+)
+
+// pod is what is kept of a pod on a Windows node.
+type pod struct {
+	key     types.NamespacedName
+	address netip.Addr // invalid: it has none yet
+	asks    bool       // for the resource
+}
+
+// podWatch follows the bound pods of the cluster. It is the reflector's store
+// and keeps only those on known Windows nodes, so that memory grows with
+// Windows pods and not with all pods.
+type podWatch struct {
+	a *Allocator
+
+	mu   sync.Mutex
+	home map[types.UID]*node
+}
+
+func newPodWatch(a *Allocator) *podWatch {
+	return &podWatch{a: a, home: map[types.UID]*node{}}
+}
+
+// bound selects the pods that may need an address: pods on the host's network
+// have the node's.
+func bound(extra ...fields.Selector) string {
+	return fields.AndSelectors(append(extra,
+		fields.OneTermNotEqualSelector("spec.nodeName", ""),
+		fields.OneTermEqualSelector("spec.hostNetwork", "false"),
+	)...).String()
+}
+
+func (w *podWatch) run(ctx context.Context) {
+	pods := w.a.kube.CoreV1().Pods(metav1.NamespaceAll)
+	lw := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			o.FieldSelector = bound()
+			return pods.List(ctx, o)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.FieldSelector = bound()
+			return pods.Watch(ctx, o)
+		},
+	}
+	r := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(lw, w.a.kube), &corev1.Pod{}, w, cache.ReflectorOptions{Name: "windows-pods"})
+	r.RunWithContext(ctx)
+}
+
+// readNode reads the pods of a node that appeared after the watch had begun;
+// of the others the watch's own first list tells. A pod may end between the
+// list and its reading, with the watch quicker than both, so a second list
+// finds those that the first has brought back.
+func (w *podWatch) readNode(ctx context.Context, n *node) error {
+	if n.initial {
+		return nil
+	}
+	first, err := w.list(ctx, n)
+	if err != nil {
+		return err
+	}
+	for i := range first {
+		w.observe(&first[i])
+	}
+	second, err := w.list(ctx, n)
+	if err != nil {
+		return err
+	}
+	live := map[types.UID]bool{}
+	for i := range second {
+		live[second[i].UID] = true
+	}
+	for i := range first {
+		if !live[first[i].UID] {
+			w.ended(first[i].UID)
+		}
+	}
+	return nil
+}
+
+func (w *podWatch) list(ctx context.Context, n *node) ([]corev1.Pod, error) {
+	list, err := w.a.kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
+		FieldSelector: bound(fields.OneTermEqualSelector("spec.nodeName", n.name)),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list.Items, nil
+}
+
+// Transformer strips pods of all that is not used before they are stored.
+func (w *podWatch) Transformer() cache.TransformFunc {
+	return func(obj any) (any, error) {
+		if p, ok := obj.(*corev1.Pod); ok {
+			return strip(p), nil
+		}
+		return obj, nil
+	}
+}
+
+func strip(p *corev1.Pod) *corev1.Pod {
+	s := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Namespace: p.Namespace, Name: p.Name, UID: p.UID, ResourceVersion: p.ResourceVersion,
+	}}
+	if a, has := p.Annotations[vpc.Annotation]; has {
+		s.Annotations = map[string]string{vpc.Annotation: a}
+	}
+	s.Spec.NodeName, s.Spec.HostNetwork = p.Spec.NodeName, p.Spec.HostNetwork
+	if asks(p) {
+		s.Spec.Containers = []corev1.Container{{Resources: p.Spec.Containers[0].Resources}}
+	}
+	s.Status.Phase = p.Status.Phase
+	return s
+}
+
+// asks says that a pod asks for the resource, as the webhook has it do.
+func asks(p *corev1.Pod) bool {
+	if len(p.Spec.Containers) == 0 {
+		return false
+	}
+	_, has := p.Spec.Containers[0].Resources.Requests[vpc.Resource]
+	return has
+}
+
+// Add notes a pod that appeared.
+func (w *podWatch) Add(obj any) error { return w.Update(obj) }
+
+// Update notes what has become of a pod.
+func (w *podWatch) Update(obj any) error {
+	if p, ok := obj.(*corev1.Pod); ok {
+		w.observe(p)
+	}
+	return nil
+}
+
+// Delete notes the end of a pod.
+func (w *podWatch) Delete(obj any) error {
+	if p, ok := obj.(*corev1.Pod); ok {
+		w.ended(p.UID)
+	}
+	return nil
+}
+
+// Replace notes all pods at once, and the end of those that are not among them.
+func (w *podWatch) Replace(objs []any, _ string) error {
+	live := make(map[types.UID]bool, len(objs))
+	for _, obj := range objs {
+		if p, ok := obj.(*corev1.Pod); ok {
+			live[p.UID] = true
+			w.observe(p)
+		}
+	}
+	for _, uid := range w.known() {
+		if !live[uid] {
+			w.ended(uid)
+		}
+	}
+	w.a.started.Store(true)
+	return nil
+}
+
+// Resync is not needed: nothing is kept that could age.
+func (w *podWatch) Resync() error { return nil }
+
+func (w *podWatch) known() []types.UID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := make([]types.UID, 0, len(w.home))
+	for uid := range w.home {
+		all = append(all, uid)
+	}
+	return all
+}
+
+// observe takes up what the API server says of a bound pod.
+func (w *podWatch) observe(p *corev1.Pod) {
+	if p.Spec.HostNetwork {
+		return
+	}
+	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+		w.ended(p.UID)
+		return
+	}
+	n := w.a.node(p.Spec.NodeName)
+	if n == nil {
+		return
+	}
+	w.mu.Lock()
+	w.home[p.UID] = n
+	w.mu.Unlock()
+	n.observe(p)
+}
+
+// ended takes up that a pod holds its address no longer.
+func (w *podWatch) ended(uid types.UID) {
+	w.mu.Lock()
+	n := w.home[uid]
+	delete(w.home, uid)
+	w.mu.Unlock()
+	if n == nil {
+		// The watch never showed it, but it may have been bound a moment ago.
+		if v, ok := w.a.placing.Load(uid); ok {
+			n = v.(*node)
+		}
+	}
+	if n != nil {
+		n.ended(uid)
+	}
+}
+
+// observe takes up a live pod that is bound to the node.
+func (n *node) observe(p *corev1.Pod) {
+	seen := pod{key: types.NamespacedName{Namespace: p.Namespace, Name: p.Name}, asks: asks(p)}
+	text, annotated := p.Annotations[vpc.Annotation]
+	if annotated {
+		parsed, err := vpc.ParseAddress(text)
+		if err != nil {
+			n.a.log.Info("a pod's address cannot be read", "pod", seen.key, "annotation", text, "error", err.Error())
+			return
+		}
+		seen.address = parsed.Addr()
+	}
+	n.update(func(l *ledger.Ledger, now time.Time) {
+		n.finish(p.UID)
+		n.keep(p.UID, seen)
+		switch {
+		case annotated:
+			if other := l.Hold(p.UID, seen.address, now); other != "" {
+				n.a.events.duplicate(seen.key, p.UID, n.name, seen.address, n.pods[other].key)
+			}
+		default:
+			l.Wait(p.UID)
+			if a, _ := l.Holder(p.UID); a.IsValid() {
+				// Given in a bind that another scheduler was quicker than.
+				n.deliver(ledger.Grant{Pod: p.UID, Address: a, Kind: l.KindAt(a)})
+			}
+		}
+	})
+}
+
+// keep enters a pod into the node's book; whoever calls it holds the lock.
+func (n *node) keep(uid types.UID, p pod) {
+	n.unkeep(uid)
+	n.pods[uid] = p
+	if !p.asks {
+		n.silent++
+	}
+}
+
+// ended takes up that a pod of the node has ended.
+func (n *node) ended(uid types.UID) {
+	n.update(func(l *ledger.Ledger, now time.Time) {
+		n.finish(uid)
+		n.unkeep(uid)
+		l.End(uid, now)
+	})
+}
+
+func (n *node) unkeep(uid types.UID) {
+	if p, had := n.pods[uid]; had && !p.asks {
+		n.silent--
+	}
+	delete(n.pods, uid)
+}

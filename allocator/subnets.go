@@ -1,0 +1,141 @@
+package allocator
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"slotwise.dev/slotwise/allocator/cloud"
+)
+
+// lookInterval is between describes of a subnet that lacks nothing. Other
+// hands take and give addresses there too.
+const lookInterval = time.Minute
+
+// subnets keeps the budget of every subnet in use.
+type subnets struct {
+	a     *Allocator
+	group singleflight.Group
+	due   chan struct{}
+
+	mu      sync.Mutex
+	budgets map[string]*budget
+	looked  map[string]time.Time
+}
+
+func newSubnets(a *Allocator) *subnets {
+	return &subnets{a: a, due: make(chan struct{}, 1), budgets: map[string]*budget{}, looked: map[string]time.Time{}}
+}
+
+// budget finds the budget of a subnet, which the first caller has described.
+func (s *subnets) budget(ctx context.Context, id string) (*budget, error) {
+	s.mu.Lock()
+	b := s.budgets[id]
+	s.mu.Unlock()
+	if b != nil {
+		return b, nil
+	}
+	v, err, _ := s.group.Do(id, func() (any, error) {
+		shown, err := s.a.cloud.Subnet(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		b := newBudget(shown, func() { s.a.roomChanged(id) })
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.budgets[id], s.looked[id] = b, time.Now()
+		return b, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.(*budget), nil
+}
+
+// run describes the subnets again and again, those with a shortage more often.
+func (s *subnets) run(ctx context.Context) {
+	timer := time.NewTimer(lookInterval)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.due:
+		case <-timer.C:
+		}
+		next := time.Now().Add(lookInterval)
+		for _, b := range s.all() {
+			if at := s.nextLook(b); time.Now().Before(at) {
+				next = earlier(next, at)
+				continue
+			}
+			s.look(ctx, b)
+			next = earlier(next, s.nextLook(b))
+		}
+		timer.Reset(time.Until(next))
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (s *subnets) all() []*budget {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*budget, 0, len(s.budgets))
+	for _, b := range s.budgets {
+		all = append(all, b)
+	}
+	return all
+}
+
+func (s *subnets) nextLook(b *budget) time.Time {
+	s.mu.Lock()
+	last := s.looked[b.id]
+	s.mu.Unlock()
+	return b.nextLook(last, lookInterval)
+}
+
+// look describes a subnet and corrects its budget.
+func (s *subnets) look(ctx context.Context, b *budget) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	shown, err := s.a.cloud.Subnet(ctx, b.id)
+	s.mu.Lock()
+	s.looked[b.id] = time.Now()
+	s.mu.Unlock()
+	if err != nil {
+		s.a.log.Info("cannot describe the subnet", "subnet", b.id, "error", err.Error(), "class", cloud.Classify(err).String())
+		return
+	}
+	b.install(shown)
+}
+
+// lookAtSubnet has a subnet described soon: at once the first time, then after
+// the pauses of its shortage.
+func (a *Allocator) lookAtSubnet(b *budget) {
+	a.subnets.mu.Lock()
+	a.subnets.looked[b.id] = time.Time{}
+	a.subnets.mu.Unlock()
+	select {
+	case a.subnets.due <- struct{}{}:
+	default:
+	}
+}
+
+// roomChanged lets the nodes of a subnet feel that its room has changed: their
+// capacity has, and what they could not get may be there now.
+func (a *Allocator) roomChanged(id string) {
+	for _, n := range a.everyNode() {
+		if s := n.summary.Load(); s.ready && n.budget.id == id {
+			a.advertise(n.name)
+			n.poke()
+		}
+	}
+}

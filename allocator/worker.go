@@ -1,0 +1,304 @@
+package allocator
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"slotwise.dev/slotwise/allocator/cloud"
+	"slotwise.dev/slotwise/allocator/ledger"
+)
+
+const (
+	callTimeout = time.Minute      // of one EC2 call; a shorter one only makes more lost answers
+	lookAgain   = 2 * time.Second  // between describes of an ENI whose state is in doubt
+	resync      = 5 * time.Minute  // between describes of an ENI that nobody doubts
+	retry       = time.Second      // after an error that says to come back later
+	refusedFor  = 30 * time.Second // after an error that a person must mend
+)
+
+// worker makes the EC2 calls of one node, one after the other.
+type worker struct {
+	*node
+	outOfStep bool      // the ENI must be described before the next call
+	described time.Time // when it was described last
+	notBefore time.Time // no change is asked of EC2 before
+}
+
+// run waits for something to do and does it, until ctx ends.
+func (w *worker) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.poked:
+		case <-timer.C:
+		}
+		if at := w.step(ctx); !at.IsZero() {
+			timer.Reset(time.Until(at))
+		}
+	}
+}
+
+// step makes at most one call, and says when to come back unless poked before.
+// After a call that is at once, for the next plan.
+func (w *worker) step(ctx context.Context) time.Time {
+	now := time.Now()
+	if at := w.lookDue(); !now.Before(at) {
+		w.look(ctx)
+		return time.Now().Add(retry)
+	}
+	call, next := w.plan(now)
+	if call.Count == 0 && call.Blocks == nil {
+		return next
+	}
+	if err := w.a.cloud.Admit(ctx, action(call), w.urgency); err != nil {
+		return time.Time{} // ctx has ended
+	}
+	if call, ok := w.begin(action(call)); ok {
+		w.settle(call, w.execute(ctx, call))
+	}
+	return time.Now()
+}
+
+func action(c ledger.Call) cloud.Action {
+	if c.Assign() {
+		return cloud.Assign
+	}
+	return cloud.Unassign
+}
+
+// lookDue is when the ENI is to be described next.
+func (w *worker) lookDue() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.outOfStep || w.ledger.InDoubt() {
+		return w.described.Add(lookAgain)
+	}
+	return w.described.Add(resync)
+}
+
+// plan says which call to make now, if any, and else when something may be to
+// do without anybody poking: an address has cooled down, a pause is over.
+func (w *worker) plan(now time.Time) (ledger.Call, time.Time) {
+	cooled := false
+	w.mu.Lock()
+	if free := w.ledger.NextFree(); !free.IsZero() && !free.After(now) {
+		cooled = true
+	}
+	w.mu.Unlock()
+	if cooled {
+		w.update(func(*ledger.Ledger, time.Time) {})
+	}
+	next := w.lookDue()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if free := w.ledger.NextFree(); !free.IsZero() && free.Before(next) {
+		next = free
+	}
+	if !w.ready || !w.a.running() {
+		return ledger.Call{}, next
+	}
+	call, ok := w.planned()
+	if !ok {
+		w.reportShortage()
+		return ledger.Call{}, next
+	}
+	due := w.notBefore
+	if quiet := w.busy.until(); call.Purpose != ledger.Waiting && quiet.After(due) {
+		due = quiet
+	}
+	if now.Before(due) {
+		if due.Before(next) {
+			next = due
+		}
+		return ledger.Call{}, next
+	}
+	return call, time.Time{}
+}
+
+// planned is what the ledger would do next with what the subnet can give.
+func (w *worker) planned() (ledger.Call, bool) {
+	c := w.ledger.Counts()
+	room := w.own.count + w.budget.available(c.Mode)
+	return w.ledger.Plan(w.a.targets().Want(c), room)
+}
+
+// reportShortage notes that the node would take blocks that the subnet has not.
+func (w *worker) reportShortage() {
+	c := w.ledger.Counts()
+	have := c.Prefixes
+	if c.Mode == ledger.SecondaryIP {
+		have = c.SecondaryIPs
+	}
+	if c.Open > 0 && w.a.targets().Want(c) > have && w.budget.available(c.Mode)+w.own.count == 0 {
+		w.lacks(c.Mode, false)
+	}
+}
+
+// urgency is what the worker would use its turn for at this moment.
+func (w *worker) urgency() ledger.Purpose {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if call, ok := w.planned(); ok {
+		return call.Purpose
+	}
+	return ledger.Release
+}
+
+// begin plans once more, with all that came up while the worker waited for its
+// turn, and sets aside what the call will take. A plan that now needs another
+// action gives the turn up.
+func (w *worker) begin(turn cloud.Action) (ledger.Call, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	call, ok := w.planned()
+	if !ok || !w.ready || !w.a.running() || action(call) != turn {
+		return ledger.Call{}, false
+	}
+	if call.Assign() {
+		owned := min(call.Count, w.own.count)
+		call.Count = owned + w.budget.claim(call.Kind, call.Count-owned)
+		if call.Count == 0 {
+			return ledger.Call{}, false
+		}
+		w.own.count -= owned
+		w.inFlight = claim{call.Kind, call.Count}
+	}
+	w.ledger.Begin(call)
+	w.busy.reset()
+	return call, true
+}
+
+// execute makes the call. The blocks are those that EC2 has assigned.
+func (w *worker) execute(ctx context.Context, c ledger.Call) result {
+	// A leader that stops lets its call finish, so that its answer is not lost.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	if !c.Assign() {
+		return result{err: w.a.cloud.Unassign(ctx, w.eni, c.Blocks)}
+	}
+	blocks, err := w.a.cloud.Assign(ctx, w.eni, c.Kind, c.Count)
+	return result{blocks, err}
+}
+
+type result struct {
+	blocks []netip.Prefix
+	err    error
+}
+
+// settle enters the outcome of a call into the ledger and the budget.
+func (w *worker) settle(c ledger.Call, r result) {
+	class := cloud.Classify(r.err)
+	w.update(func(l *ledger.Ledger, now time.Time) {
+		switch {
+		case class == cloud.Lost:
+			l.Lost(now)
+			w.described = now.Add(-lookAgain)
+		case class != cloud.None:
+			l.Failed()
+			w.release()
+		case c.Assign():
+			l.Assigned(r.blocks, now)
+			w.budget.took(c.Kind, w.inFlight.count, r.blocks)
+			w.inFlight = claim{}
+		default:
+			l.Unassigned(now)
+			w.budget.gave(c.Blocks)
+		}
+	})
+	w.follow(c, class, r.err)
+}
+
+// release gives back what was set aside for a call that was not done.
+func (w *worker) release() {
+	w.budget.unclaim(w.inFlight.kind, w.inFlight.count)
+	w.inFlight = claim{}
+}
+
+// follow does what an error asks for beyond the books.
+func (w *worker) follow(c ledger.Call, class cloud.Class, err error) {
+	if err == nil {
+		return
+	}
+	w.a.log.Info("EC2 call failed", "node", w.name, "eni", w.eni, "purpose", c.Purpose.String(), "class", class.String(), "error", err.Error())
+	switch class {
+	case cloud.RetryLater:
+		w.notBefore = time.Now().Add(retry)
+	case cloud.NoRoom:
+		w.lacks(c.Kind, true)
+		w.refuseUnfit()
+	case cloud.OutOfStep:
+		w.outOfStep = true
+		w.described = time.Now().Add(-lookAgain)
+	case cloud.Gone:
+		w.a.forget(w.node, "EC2 no longer knows its network interface")
+	case cloud.Refused:
+		w.notBefore = time.Now().Add(refusedFor)
+		w.a.events.refused(w.name, err)
+	}
+}
+
+// lacks notes a shortage in the subnet, and tells so on the node once.
+func (w *worker) lacks(k ledger.Kind, denied bool) {
+	if w.budget.lacks(k, denied) {
+		w.a.lookAtSubnet(w.budget)
+	}
+	w.a.events.noRoom(w.name, w.budget.id, k)
+}
+
+// refuseUnfit turns away the binds that can no longer be served, the latest
+// first. Their pods go to other nodes.
+func (w *worker) refuseUnfit() {
+	w.update(func(l *ledger.Ledger, now time.Time) {
+		w.settleClaim()
+		for over := -l.Counts().Remaining(w.own.count + w.budget.available(l.Counts().Mode)); over > 0; over-- {
+			uid, b := w.lastWaitingBind()
+			if b == nil {
+				return
+			}
+			l.Cancel(uid, now)
+			w.finish(uid)
+			b.answer <- outcome{err: errNoRoom}
+		}
+	})
+}
+
+// look describes the ENI and brings the ledger to what EC2 has.
+func (w *worker) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	i, err := w.a.cloud.Interface(ctx, w.eni)
+	w.described = time.Now()
+	if cloud.Classify(err) == cloud.Gone {
+		w.a.forget(w.node, "EC2 no longer knows its network interface")
+		return
+	}
+	if err != nil {
+		w.a.log.Info("cannot describe the ENI", "node", w.name, "eni", w.eni, "error", err.Error())
+		return
+	}
+	w.outOfStep = false
+	w.sync(i)
+}
+
+// sync enters what a describe has shown.
+func (w *worker) sync(i cloud.Interface) {
+	var drift ledger.Drift
+	w.update(func(l *ledger.Ledger, now time.Time) {
+		doubt := l.InDoubt()
+		drift = l.Sync(i.Blocks, i.AsOf, now)
+		if doubt && !l.InDoubt() {
+			w.release()
+		}
+	})
+	if drift.None() {
+		return
+	}
+	w.a.log.Info("EC2 and the ledger differed", "node", w.name, "eni", w.eni,
+		"appeared", drift.Appeared, "vanished", drift.Vanished, "stranded pods", len(drift.Stranded))
+	w.a.events.drift(w.name, drift)
+	w.a.lookAtSubnet(w.budget)
+}

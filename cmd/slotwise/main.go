@@ -1,0 +1,36 @@
+// Command slotwise schedules Windows pods on AWS by the addresses that nodes
+// really have left: admission webhook, scheduler extender and allocator in one.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+func main() {
+	if err := root().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
+		fmt.Fprintln(os.Stderr, "slotwise:", err)
+		os.Exit(1)
+	}
+}
+
+func root() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "slotwise",
+		Short: "True IP capacity for Windows nodes on AWS",
+		Long: `Slotwise schedules Windows pods on AWS by the addresses that a node really has left.
+
+A Windows node has one network interface with a fixed number of slots; each
+takes a secondary IP or a /28 prefix. Slotwise keeps one book of them per node,
+lets kube-scheduler see what is truly left, and binds each pod together with
+its address, so that no pod is bound that can never get one.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       version,
+	}
+	c.AddCommand(runCommand())
+	return c
+}
