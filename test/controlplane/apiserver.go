@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
@@ -30,7 +29,6 @@ const startTimeout = time.Minute
 type APIServer struct {
 	env     *envtest.Environment
 	pidFile string
-	admin   *rest.Config
 }
 
 // startAPIServer starts etcd and kube-apiserver.
@@ -39,13 +37,11 @@ func (c *Cluster) startAPIServer(ctx context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
-	admin, err := env.Start()
-	if err != nil {
-		return fmt.Errorf("start etcd and kube-apiserver: %w", errors.Join(err, env.Stop()))
+	c.APIServer = &APIServer{env: env, pidFile: c.pidFile("kube-apiserver")}
+	if c.Admin, err = env.Start(); err != nil {
+		return fmt.Errorf("start etcd and kube-apiserver: %w", err)
 	}
-	admin.QPS = -1 // no limit on the client's side
-	c.Admin = admin
-	c.APIServer = &APIServer{env: env, pidFile: c.pidFile("kube-apiserver"), admin: admin}
+	c.Admin.QPS = -1 // no limit on the client's side
 	return c.APIServer.awaitReady(ctx)
 }
 
@@ -69,6 +65,7 @@ func (c *Cluster) environment(options Options) (*envtest.Environment, error) {
 	}
 
 	env := &envtest.Environment{ControlPlaneStartTimeout: startTimeout, ControlPlaneStopTimeout: startTimeout}
+	env.WebhookInstallOptions.LocalServingCertDir = filepath.Join(c.Dir, "webhook")
 	plane := &env.ControlPlane
 	plane.KubectlPath = filepath.Join(c.tools, "kubectl")
 	plane.Etcd = &envtest.Etcd{
@@ -126,26 +123,28 @@ func (c *Cluster) wrap(name string) (string, error) {
 	return wrapper, os.WriteFile(wrapper, []byte(script), 0o700)
 }
 
-// Stop ends kube-apiserver in order (SIGTERM), and waits for it.
+// Stop ends kube-apiserver in order (SIGTERM), and waits for it. It is no error if
+// it has ended already.
 func (a *APIServer) Stop() error {
 	_ = a.Thaw() // fails only if it has ended
-	defer func() { _ = os.Remove(a.pidFile) }()
-	return a.env.ControlPlane.APIServer.Stop()
+	if err := a.env.ControlPlane.APIServer.Stop(); err != nil {
+		return fmt.Errorf("stop kube-apiserver: %w", err)
+	}
+	return removePIDFile(a.pidFile)
 }
 
-// Kill ends kube-apiserver at once (SIGKILL).
+// Kill ends kube-apiserver at once (SIGKILL), and waits until it has gone.
 func (a *APIServer) Kill(ctx context.Context) error {
 	if err := a.signal(syscall.SIGKILL); err != nil {
 		return err
 	}
-	for a.signal(0) == nil {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pollInterval):
+	err := poll(ctx, "kube-apiserver is gone", func(context.Context) error {
+		if err := a.signal(0); !errors.Is(err, syscall.ESRCH) {
+			return errors.Join(errors.New("it is still there"), err)
 		}
-	}
-	return a.Stop()
+		return nil
+	})
+	return errors.Join(err, removePIDFile(a.pidFile))
 }
 
 // Start brings kube-apiserver back after [APIServer.Stop] or [APIServer.Kill],
@@ -177,7 +176,7 @@ func (a *APIServer) signal(signal syscall.Signal) error {
 }
 
 func (a *APIServer) awaitReady(ctx context.Context) error {
-	client, err := kubernetes.NewForConfig(a.admin)
+	client, err := kubernetes.NewForConfig(a.env.Config)
 	if err != nil {
 		return err
 	}

@@ -122,8 +122,7 @@ func (c *Cluster) Stop() error {
 	}
 	c.processes = nil
 	if c.APIServer != nil {
-		_ = c.APIServer.Thaw() // fails only if it has ended
-		errs = append(errs, c.APIServer.env.Stop())
+		errs = append(errs, c.APIServer.Stop(), c.APIServer.env.Stop(), removePIDFile(c.pidFile("etcd")))
 	}
 	if c.guard != nil {
 		errs = append(errs, c.guard.stop())

@@ -3,7 +3,7 @@
 cat >/dev/null
 for file in "$1"/*.pid; do
 	if [ -f "$file" ]; then
-		kill -KILL -- "-$(cat "$file")" 2>/dev/null
+		kill -s KILL -- "-$(cat "$file")" 2>/dev/null
 	fi
 done
 exit 0

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"strconv"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -48,6 +49,19 @@ func (c *Cluster) AddNode(ctx context.Context, n Node) (*corev1.Node, error) {
 		return schedulable(node)
 	})
 	return node, err
+}
+
+// AddNodes adds many nodes, several at a time.
+func (c *Cluster) AddNodes(ctx context.Context, nodes ...Node) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for _, n := range nodes {
+		group.Go(func() error {
+			_, err := c.AddNode(ctx, n)
+			return err
+		})
+	}
+	return group.Wait()
 }
 
 // DeleteNode removes a node. Pods bound to it stay: there is no pod garbage

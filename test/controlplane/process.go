@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -132,20 +133,27 @@ func (p *Process) Stop() error {
 }
 
 func (p *Process) end(signal syscall.Signal) error {
-	defer func() { _ = os.Remove(p.pidFile) }()
 	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("end %s: %w", p.Name, err)
 	}
 	select {
 	case <-p.done:
-		return nil
+		return removePIDFile(p.pidFile)
 	case <-time.After(stopTimeout):
+		_ = p.cmd.Process.Kill() // fails only if it has ended
+		<-p.done
+		late := fmt.Errorf("%s did not end within %s of %s and was killed, see %s", p.Name, stopTimeout, signal, p.Log)
+		return errors.Join(late, removePIDFile(p.pidFile))
 	}
-	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("kill %s: %w", p.Name, err)
+}
+
+// removePIDFile takes a process that has ended out of the guard's sight. It is no
+// error if that has been done.
+func removePIDFile(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	<-p.done
-	return fmt.Errorf("%s did not end within %s of %s and was killed, see %s", p.Name, stopTimeout, signal, p.Log)
+	return nil
 }
 
 // openLog opens a log to be continued, and makes its folder if need be.
