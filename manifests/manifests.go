@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"io/fs"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
@@ -57,6 +59,35 @@ func Apply(ctx context.Context, c client.Client, objects []*unstructured.Unstruc
 		if err := c.Apply(ctx, configuration, client.FieldOwner(fieldOwner), client.ForceOwnership); err != nil {
 			return fmt.Errorf("apply %s %s: %w", object.GetKind(), object.GetName(), err)
 		}
+	}
+	return nil
+}
+
+// RedirectWebhook changes the webhook's configuration among the objects so that
+// the API server calls it at a base URL, such as https://127.0.0.1:9443, rather
+// than through its Service: for clusters on one machine, where Services lead
+// nowhere. ca, PEM-encoded, vouches for the server; nil leaves it open.
+func RedirectWebhook(objects []*unstructured.Unstructured, url string, ca []byte) error {
+	for _, object := range objects {
+		if object.GetKind() != "MutatingWebhookConfiguration" {
+			continue
+		}
+		configuration := &admissionregistrationv1.MutatingWebhookConfiguration{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, configuration); err != nil {
+			return err
+		}
+		for i := range configuration.Webhooks {
+			service := configuration.Webhooks[i].ClientConfig.Service
+			configuration.Webhooks[i].ClientConfig = admissionregistrationv1.WebhookClientConfig{
+				URL:      new(url + *service.Path),
+				CABundle: ca,
+			}
+		}
+		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(configuration)
+		if err != nil {
+			return err
+		}
+		object.Object = content
 	}
 	return nil
 }

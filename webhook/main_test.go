@@ -1,0 +1,128 @@
+package webhook
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes/scheme"
+	certutil "k8s.io/client-go/util/cert"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"slotwise.dev/slotwise/manifests"
+	"slotwise.dev/slotwise/test/controlplane"
+)
+
+var (
+	// cluster has the base installed; its webhook is the one of this process.
+	cluster *controlplane.Cluster
+
+	// sent counts the pods that the API server has sent.
+	sent atomic.Int64
+
+	// enabled is enable-windows-ipam.
+	enabled atomic.Bool
+)
+
+const schedulerName = "slotwise-scheduler"
+
+func TestMain(m *testing.M) {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	os.Exit(controlplane.Main(m, controlplane.Options{}, func(setup context.Context, c *controlplane.Cluster) error {
+		cluster = c
+		url, ca, err := serve(ctx)
+		if err != nil {
+			return err
+		}
+		return errors.Join(install(setup, url, ca), awaitWebhook(setup))
+	}))
+}
+
+// serve starts the webhook's server and returns its URL and who vouches for it.
+func serve(ctx context.Context) (url string, ca []byte, err error) {
+	cert, key, err := certutil.GenerateSelfSignedCertKey("127.0.0.1", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+	if err != nil {
+		return "", nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return "", nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	port := listener.Addr().(*net.TCPAddr).Port
+	if err := listener.Close(); err != nil {
+		return "", nil, err
+	}
+	server := ctrlwebhook.NewServer(ctrlwebhook.Options{Host: "127.0.0.1", Port: port, TLSOpts: []func(*tls.Config){
+		func(c *tls.Config) {
+			c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &pair, nil }
+		},
+	}})
+	Register(counting{server}, scheme.Scheme, Options{
+		Enabled:       func(context.Context) bool { return enabled.Load() },
+		SchedulerName: schedulerName,
+	})
+	go func() {
+		if err := server.Start(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, "webhook server:", err)
+		}
+	}()
+	started := func(context.Context) (bool, error) { return server.StartedChecker()(nil) == nil, nil }
+	err = wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, 10*time.Second, true, started)
+	return fmt.Sprintf("https://127.0.0.1:%d", port), cert, err
+}
+
+// counting counts in sent what the server's webhooks are asked.
+type counting struct{ ctrlwebhook.Server }
+
+func (c counting) Register(path string, hook http.Handler) {
+	c.Server.Register(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent.Add(1)
+		hook.ServeHTTP(w, r)
+	}))
+}
+
+// install applies the base. No Service leads anywhere in here, so the API server
+// is sent to the URL instead.
+func install(ctx context.Context, url string, ca []byte) error {
+	c, err := client.New(cluster.Admin, client.Options{})
+	if err != nil {
+		return err
+	}
+	objects, err := manifests.Build("base")
+	if err != nil {
+		return err
+	}
+	if err := manifests.RedirectWebhook(objects, url, ca); err != nil {
+		return err
+	}
+	return manifests.Apply(ctx, c, objects)
+}
+
+// awaitWebhook returns once the API server asks the webhook, which it does a
+// moment after it was told to.
+func awaitWebhook(ctx context.Context) error {
+	windows := corev1.PodSpec{
+		OS:         &corev1.PodOS{Name: corev1.Windows},
+		Containers: []corev1.Container{{Name: "main", Image: "pause"}},
+	}
+	return wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		_, seen, _ := create(ctx, metav1.NamespaceDefault, windows)
+		return seen, nil
+	})
+}
