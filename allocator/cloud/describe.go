@@ -194,7 +194,7 @@ func contents(i types.NetworkInterface) (primary netip.Addr, blocks []netip.Pref
 		switch {
 		case err != nil:
 			return netip.Addr{}, nil, err
-		case false:
+		case aws.ToBool(a.Primary):
 			primary = b.Addr()
 		default:
 			blocks = append(blocks, b)
