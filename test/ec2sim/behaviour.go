@@ -20,6 +20,13 @@ type Latency struct {
 	Jitter time.Duration // uniform: between Mean-Jitter and Mean+Jitter
 }
 
+// LeastLatency is how long every call takes at least. The SDK drops the body of
+// a request as soon as it has the head of the answer; where that overtakes
+// net/http, which still looks for the end of that body, the connection is closed
+// under a long answer ("use of closed network connection", about once in 3,000
+// calls without any latency). EC2 is never that fast, and so this is not either.
+const LeastLatency = time.Millisecond
+
 // Bucket is the token bucket of an action. A call that finds it empty is
 // refused at once with RequestLimitExceeded.
 type Bucket struct {
@@ -94,7 +101,7 @@ func (b *behaviour) takes(action string) time.Duration {
 	if l.Jitter > 0 {
 		l.Mean += time.Duration(b.random.Int64N(int64(2*l.Jitter)+1)) - l.Jitter
 	}
-	return max(0, l.Mean)
+	return max(LeastLatency, l.Mean)
 }
 
 // admits takes a token out of the action's bucket, if it has one.

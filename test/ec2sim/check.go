@@ -59,7 +59,6 @@ func (eni *networkInterface) check() error {
 // check looks at all that is held in a subnet together.
 func (s *subnet) check(held []allocation) error {
 	slices.SortFunc(held, func(a, b allocation) int { return a.what.Addr().Compare(b.what.Addr()) })
-	total := 0
 	for i, a := range held {
 		if i > 0 && held[i-1].what.Overlaps(a.what) {
 			return fmt.Errorf("%s of %s overlaps %s of %s", a.what, a.eni.id, held[i-1].what, held[i-1].eni.id)
@@ -67,21 +66,34 @@ func (s *subnet) check(held []allocation) error {
 		if err := s.checkPlace(a.what); err != nil {
 			return fmt.Errorf("%s of %s %w", a.what, a.eni.id, err)
 		}
+	}
+	return s.checkBooks(held)
+}
+
+// checkBooks compares the books with what is held.
+func (s *subnet) checkBooks(held []allocation) error {
+	total := 0
+	for _, a := range held {
 		for _, c := range s.space.at(a.what) {
 			if c.holder != a.eni.id {
 				return fmt.Errorf("%s of %s is booked for %q", a.what, a.eni.id, c.holder)
 			}
+			total++
 		}
-		total += 1 << (32 - a.what.Bits())
 	}
-	booked := 0
+	booked, available := 0, 0
 	for _, c := range s.space.cells {
 		if c.holder != "" {
 			booked++
+		} else if c.use == forAnything {
+			available++
 		}
 	}
 	if booked != total {
 		return fmt.Errorf("%d addresses are held, %d are booked", total, booked)
+	}
+	if shown := s.available.now(); available != s.space.available || available != shown {
+		return fmt.Errorf("%d addresses are available, %d are counted, %d are shown", available, s.space.available, shown)
 	}
 	return nil
 }

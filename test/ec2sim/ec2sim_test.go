@@ -86,3 +86,12 @@ func addrs(texts ...string) []netip.Addr {
 	}
 	return out
 }
+
+// codeOfHand is the error code of what a method refused; empty for another
+// error or none.
+func codeOfHand(err error) string {
+	if refusal, ok := errors.AsType[*ec2sim.Error](err); ok {
+		return refusal.Code
+	}
+	return ""
+}

@@ -23,8 +23,9 @@ import (
 	"time"
 )
 
-// Options are the settings of a new Server. The zero value answers at once,
-// never throttles, is never stale, and gives out the lowest free address.
+// Options are the settings of a new Server. The zero value answers after
+// LeastLatency, never throttles, is never stale, and gives out the lowest free
+// address.
 type Options struct {
 	// Seed of everything that is random: jitter and the probability of faults.
 	Seed uint64

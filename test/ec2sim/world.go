@@ -40,6 +40,8 @@ type Interface struct {
 	Subnet string `json:"subnet"`
 	// Instance is empty for an interface of somebody else; see Occupy.
 	Instance string `json:"instance,omitempty"`
+	// Type is the type of the instance.
+	Type string `json:"type,omitempty"`
 	// Device is the device index; 0 is the primary interface.
 	Device int `json:"device"`
 	// Limit is the most slots, the primary address included; 0 is no limit.
@@ -302,7 +304,7 @@ func (eni *networkInterface) snapshot() Interface {
 		Slots:   eni.slots.now().Slots,
 	}
 	if eni.instance != nil {
-		i.Instance = eni.instance.id
+		i.Instance, i.Type = eni.instance.id, eni.instance.kind.Name
 	}
 	i.Addresses, i.Prefixes = slices.Clone(i.Addresses), slices.Clone(i.Prefixes)
 	return i
