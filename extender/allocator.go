@@ -1,0 +1,42 @@
+package extender
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Room is what one node can give a pod at the moment of a snapshot.
+type Room struct {
+	// Refusal says why the pod gets no address there; Fits when it can have one.
+	Refusal Refusal
+	// Free counts the addresses that can be given this moment.
+	Free int32
+	// Obtainable counts the addresses that calls to EC2 can still bring.
+	Obtainable int32
+	// InUse counts the addresses that pods hold.
+	InUse int32
+}
+
+// Rooms tells what nodes can give.
+type Rooms interface {
+	// View calls f with a lookup over one consistent snapshot, as it concerns
+	// that pod. The lookup does not allocate or keep the name it is given, knows
+	// every name (Unknown is an answer), and is valid only inside f.
+	View(pod types.UID, f func(lookup func(node []byte) Room))
+}
+
+// Binder binds pods.
+type Binder interface {
+	// Bind takes an address on the node for the pod and posts the Binding that
+	// carries it. It returns when the pod is bound, or with the reason why not,
+	// and gives up when ctx ends.
+	Bind(ctx context.Context, pod types.NamespacedName, uid types.UID, node string) error
+}
+
+// Evictions foresees what evicting pods would bring.
+type Evictions interface {
+	// FitsAfter reports whether the node could give one more address once the
+	// victims have ended.
+	FitsAfter(node string, victims []types.UID) bool
+}

@@ -1,0 +1,66 @@
+package extender
+
+import "context"
+
+// filter answers an ExtenderFilterResult. Every name of the request comes back
+// once, either in NodeNames or in FailedAndUnresolvableNodes: not in
+// FailedNodes, as that would have kube-scheduler look for pods to evict with
+// its plugins alone, to which such a node looks as if nothing had to go.
+func (h *handler) filter(_ context.Context, x *exchange) error {
+	if err := h.readRooms(x); err != nil {
+		return err
+	}
+	var counts [refusals]int
+	passed, failed := append(x.answer, `{"NodeNames":[`...), x.failed[:0]
+	for i, room := range x.rooms {
+		counts[room.Refusal]++
+		if room.Refusal == Fits {
+			passed = append(append(passed, x.args.quoted(i)...), ',')
+			continue
+		}
+		failed = append(failed, x.args.quoted(i)...)
+		failed = append(append(failed, refusalMembers[room.Refusal]...), ',')
+	}
+	passed = append(trimComma(passed), `],"FailedAndUnresolvableNodes":{`...)
+	passed = append(append(passed, trimComma(failed)...), `}}`...)
+	x.answer, x.failed = passed, failed
+
+	for reason, nodes := range counts {
+		if nodes > 0 && Refusal(reason) != Fits {
+			h.Refused(Refusal(reason), nodes)
+		}
+	}
+	return nil
+}
+
+// readRooms reads the request and fills x.rooms, one for each name. For a pod
+// that wants no address all of them are the zero Room, which refuses nobody and
+// prefers nobody.
+func (h *handler) readRooms(x *exchange) error {
+	if err := x.args.read(&x.body); err != nil {
+		return badRequest{err}
+	}
+	wants, err := x.args.pod.wantsAddress()
+	if err != nil {
+		return badRequest{err}
+	}
+	x.rooms = x.rooms[:0]
+	if !wants {
+		x.rooms = append(x.rooms, make([]Room, len(x.args.names))...)
+		return nil
+	}
+	h.Rooms.View(x.args.pod.Metadata.UID, func(lookup func(node []byte) Room) {
+		for i := range x.args.names {
+			x.rooms = append(x.rooms, lookup(x.args.name(i)))
+		}
+	})
+	return nil
+}
+
+// trimComma takes off the comma behind the last element of a list, if there is one.
+func trimComma(list []byte) []byte {
+	if n := len(list) - 1; n >= 0 && list[n] == ',' {
+		return list[:n]
+	}
+	return list
+}

@@ -1,0 +1,78 @@
+package extender
+
+import (
+	"errors"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// pod is as much of a Pod as the extender looks at.
+type pod struct {
+	Metadata struct {
+		UID types.UID `json:"uid"`
+	} `json:"metadata"`
+	Spec struct {
+		HostNetwork    bool        `json:"hostNetwork"`
+		Containers     []container `json:"containers"`
+		InitContainers []container `json:"initContainers"`
+	} `json:"spec"`
+}
+
+type container struct {
+	Resources struct {
+		Requests struct {
+			// A quantity in canonical form, which for 0 to 999 is plain digits.
+			Addresses string `json:"vpc.amazonaws.com/PrivateIPv4Address"`
+		} `json:"requests"`
+	} `json:"resources"`
+}
+
+var (
+	errNoPod  = errors.New("the request has no Pod")
+	errNoUID  = errors.New("the Pod has no metadata.uid")
+	errNotOne = errors.New("a pod gets exactly one IPv4 address: " +
+		"ask for 1 of vpc.amazonaws.com/PrivateIPv4Address in one container and for none in the others")
+)
+
+// wantsAddress reports whether the pod is to get an address: whether its
+// containers together, or any one init container, ask for 1. It is an error to
+// ask for another figure than 0 or 1.
+func (p *pod) wantsAddress() (bool, error) {
+	switch {
+	case p == nil:
+		return false, errNoPod
+	case p.Metadata.UID == "":
+		return false, errNoUID
+	case p.Spec.HostNetwork:
+		return false, nil
+	}
+	wanted := 0
+	for i := range p.Spec.Containers {
+		n, err := p.Spec.Containers[i].addresses()
+		if err != nil {
+			return false, err
+		}
+		wanted += n
+	}
+	if wanted > 1 {
+		return false, errNotOne
+	}
+	for i := range p.Spec.InitContainers {
+		n, err := p.Spec.InitContainers[i].addresses()
+		if err != nil {
+			return false, err
+		}
+		wanted = max(wanted, n)
+	}
+	return wanted == 1, nil
+}
+
+func (c *container) addresses() (int, error) {
+	switch c.Resources.Requests.Addresses {
+	case "", "0":
+		return 0, nil
+	case "1":
+		return 1, nil
+	}
+	return 0, errNotOne
+}

@@ -1,0 +1,100 @@
+package extender
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-json-experiment/json"
+	"k8s.io/apimachinery/pkg/types"
+	extenderv1 "k8s.io/kube-scheduler/extender/v1"
+)
+
+var (
+	errNoCandidates = errors.New("the request has neither NodeNameToMetaVictims nor NodeNameToVictims")
+	errNoVictimUID  = errors.New("a victim has no UID")
+)
+
+// preemptionArgs is an extenderv1.ExtenderPreemptionArgs, without pointers to
+// find null. kube-scheduler sends NodeNameToVictims, with whole pods, where
+// nodeCacheCapable is false, and the other map where it is true.
+type preemptionArgs struct {
+	Pod                   *pod
+	NodeNameToMetaVictims map[string]metaVictims
+	NodeNameToVictims     map[string]podVictims
+}
+
+type metaVictims struct {
+	Pods             []extenderv1.MetaPod
+	NumPDBViolations int64
+}
+
+type podVictims struct {
+	Pods             []pod
+	NumPDBViolations int64
+}
+
+// preemptionResult is an extenderv1.ExtenderPreemptionResult.
+type preemptionResult struct {
+	NodeNameToMetaVictims map[string]metaVictims
+}
+
+// preempt answers an ExtenderPreemptionResult: of the candidates in the request
+// those where the evictions bring the pod its address, with all their victims.
+// A candidate without victims would bring nothing, and kube-scheduler gives up
+// the whole preemption when one comes back, so it goes too.
+func (h *handler) preempt(_ context.Context, x *exchange) error {
+	var args preemptionArgs
+	if err := json.Unmarshal(x.body.Bytes(), &args); err != nil {
+		return badRequest{err}
+	}
+	wants, err := args.Pod.wantsAddress()
+	if err != nil {
+		return badRequest{err}
+	}
+	candidates, err := args.candidates()
+	if err != nil {
+		return badRequest{err}
+	}
+	kept := make(map[string]metaVictims, len(candidates))
+	for node, victims := range candidates {
+		uids, err := victims.uids()
+		if err != nil {
+			return badRequest{err}
+		}
+		if len(uids) > 0 && (!wants || h.Evictions.FitsAfter(node, uids)) {
+			kept[node] = victims
+		}
+	}
+	result, err := json.Marshal(preemptionResult{kept})
+	x.answer = append(x.answer, result...)
+	return err
+}
+
+func (a *preemptionArgs) candidates() (map[string]metaVictims, error) {
+	if a.NodeNameToMetaVictims != nil {
+		return a.NodeNameToMetaVictims, nil
+	}
+	if a.NodeNameToVictims == nil {
+		return nil, errNoCandidates
+	}
+	candidates := make(map[string]metaVictims, len(a.NodeNameToVictims))
+	for node, victims := range a.NodeNameToVictims {
+		meta := metaVictims{NumPDBViolations: victims.NumPDBViolations}
+		for i := range victims.Pods {
+			meta.Pods = append(meta.Pods, extenderv1.MetaPod{UID: string(victims.Pods[i].Metadata.UID)})
+		}
+		candidates[node] = meta
+	}
+	return candidates, nil
+}
+
+func (v metaVictims) uids() ([]types.UID, error) {
+	uids := make([]types.UID, 0, len(v.Pods))
+	for _, victim := range v.Pods {
+		if victim.UID == "" {
+			return nil, errNoVictimUID
+		}
+		uids = append(uids, types.UID(victim.UID))
+	}
+	return uids, nil
+}

@@ -1,0 +1,66 @@
+package extender
+
+import "github.com/go-json-experiment/json/jsontext"
+
+// Refusal is why a node cannot give a pod an address. The zero value is that it
+// can.
+//
+// kube-scheduler counts nodes by the text of their refusal, writes the counts
+// into the pod's condition, and tries the pod again whenever that condition
+// changes: so the texts are few and constant, and hold no figures or names. It
+// joins them with commas: so they hold none.
+type Refusal uint8
+
+// The refusals.
+const (
+	// Fits: an address can be had.
+	Fits Refusal = iota
+	// Full: no address is free and the network interface can take no more.
+	Full
+	// NoRoomInSubnet: the interface has free slots, but the subnet nothing to put in.
+	NoRoomInSubnet
+	// NotWindows: a node of another operating system.
+	NotWindows
+	// Unknown: the allocator has never seen this node.
+	Unknown
+	// NotReady: the node's ledger is not yet rebuilt.
+	NotReady
+	// Off: Slotwise is switched off, or stands aside for AWS's own controller.
+	Off
+
+	refusals // how many there are
+)
+
+var refusalLabels = [refusals]string{
+	Fits:           "fits",
+	Full:           "full",
+	NoRoomInSubnet: "no_room_in_subnet",
+	NotWindows:     "not_windows",
+	Unknown:        "unknown",
+	NotReady:       "not_ready",
+	Off:            "off",
+}
+
+var refusalTexts = [refusals]string{
+	Full:           "no IPv4 address left on the node's network interface: end pods there or add Windows nodes",
+	NoRoomInSubnet: "the node's subnet has no free address or /28 block: free some or add nodes in another subnet",
+	NotWindows:     "not a Windows node: select kubernetes.io/os=windows in the pod",
+	Unknown:        "node unknown to Slotwise: check its spec.providerID and its label kubernetes.io/os=windows",
+	NotReady:       "the node's network interface is still being read from EC2: wait a moment",
+	Off:            "Windows IPAM is off: set enable-windows-ipam to true and remove the Deployment vpc-resource-controller",
+}
+
+// refusalMembers holds the texts as they end a member of FailedAndUnresolvableNodes.
+var refusalMembers = func() (members [refusals][]byte) {
+	for r, text := range refusalTexts {
+		members[r], _ = jsontext.AppendQuote([]byte(":"), text)
+	}
+	return members
+}()
+
+// String is the short name of the refusal, for metrics and logs.
+func (r Refusal) String() string { return refusalLabels[r] }
+
+// Text is what people read in the pod's condition: the thing and its mend. It
+// is empty for Fits.
+func (r Refusal) Text() string { return refusalTexts[r] }
