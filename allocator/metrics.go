@@ -57,6 +57,7 @@ type nodeCollector struct {
 }
 
 var (
+	descLeader    = prometheus.NewDesc("slotwise_leader", "1 while this replica leads and serves the extender, else 0.", nil, nil)
 	descNodes     = prometheus.NewDesc("slotwise_nodes", "Windows nodes by state: ready, or not_ready while EC2 or the API server has not been read.", []string{"state"}, nil)
 	descSlots     = prometheus.NewDesc("slotwise_slots", "Address slots of all ready nodes by what they hold: secondary_ip, prefix, empty.", []string{"holds"}, nil)
 	descAddresses = prometheus.NewDesc("slotwise_addresses", "Addresses of all ready nodes by state: in_use, free, cooling.", []string{"state"}, nil)
@@ -74,6 +75,11 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v int, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
 	}
+	leader := 0
+	if c.a != nil && c.a.Serving() {
+		leader = 1
+	}
+	gauge(descLeader, leader)
 	t := c.total()
 	gauge(descNodes, t.ready, "ready")
 	gauge(descNodes, t.notReady, "not_ready")

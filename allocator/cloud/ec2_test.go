@@ -391,7 +391,8 @@ func TestAnswersThatAreNotEC2s(t *testing.T) {
 	}
 }
 
-// What is observed of a call is what EC2 answered.
+// Each answer of EC2 is observed: also that it throttles a read, which therefore
+// the SDK must not repeat by itself.
 func TestObserve(t *testing.T) {
 	sim := ec2sim.New(ec2sim.Options{})
 	url, err := sim.Start("127.0.0.1:0")
@@ -406,11 +407,13 @@ func TestObserve(t *testing.T) {
 		}
 		got = append(got, action+" "+code)
 	}})
+	sim.Inject(ec2sim.Fault{Kind: ec2sim.Throttle, Times: 1})
 	_, _ = c.Instance(t.Context(), "i-1")
 	_, _ = c.Assign(t.Context(), "eni-1", ledger.Prefix, 1)
 	sim.Inject(ec2sim.Fault{Kind: ec2sim.DropBefore})
 	_, _ = c.Assign(t.Context(), "eni-1", ledger.Prefix, 1)
 	want := []string{
+		"DescribeInstances RequestLimitExceeded",
 		"DescribeInstances ",
 		"AssignPrivateIpAddresses InvalidNetworkInterfaceID.NotFound",
 		"AssignPrivateIpAddresses lost",

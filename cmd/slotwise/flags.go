@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -29,6 +30,7 @@ type config struct {
 	bindTimeout     time.Duration
 
 	certDir   string
+	certNames []string
 	namespace string
 	podName   string
 
@@ -66,6 +68,7 @@ func (c *config) register(f *pflag.FlagSet) {
 	bucket := cloud.DefaultBuckets()
 	c.changes, c.reads = bucket[cloud.Assign], bucket[cloud.DescribeInterfaces]
 
+	f.AddGoFlag(flag.Lookup("kubeconfig")) // controller-runtime's own
 	f.StringVar(&c.configMap, "config-map", "kube-system/amazon-vpc-cni", "namespace/name of the ConfigMap with enable-windows-ipam, enable-windows-prefix-delegation and the warm pool targets")
 	f.StringVar(&c.schedulerName, "scheduler-name", "", "scheduler that Windows pods get which ask for none (for clusters whose own scheduler cannot call the extender); empty: they keep theirs")
 
@@ -83,6 +86,7 @@ func (c *config) register(f *pflag.FlagSet) {
 	f.DurationVar(&c.bindTimeout, "bind-timeout", 25*time.Second, "the longest that a bind waits for EC2; must be less than the extender's httpTimeout in the scheduler's configuration")
 
 	f.StringVar(&c.certDir, "cert-dir", "", "folder with tls.crt, tls.key and ca.crt, as cert-manager mounts them; empty: certificates are made, kept in a Secret and rotated")
+	f.StringSliceVar(&c.certNames, "cert-names", nil, "further DNS names for the certificates that are made, beside those of the Services: where the scheduler or the API server reaches Slotwise by another name")
 	f.StringVar(&c.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the lease, the Secrets and this pod; default: $POD_NAMESPACE")
 	f.StringVar(&c.podName, "pod-name", os.Getenv("POD_NAME"), "name of this pod, which gets the label of the leader; default: $POD_NAME; empty: no pod is labelled")
 

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/cloud"
+	"slotwise.dev/slotwise/allocator/settings"
+	"slotwise.dev/slotwise/extender"
+	"slotwise.dev/slotwise/webhook"
+)
+
+// leaseName is the Lease by which replicas agree on a leader.
+const leaseName = "slotwise"
+
+func newManager(rc *rest.Config, c config, serving *tls.Config) (ctrl.Manager, error) {
+	configMap, err := c.configMapName()
+	if err != nil {
+		return nil, err
+	}
+	return ctrl.NewManager(rc, ctrl.Options{
+		Cache:                  allocator.Watched(configMap),
+		Metrics:                metricsserver.Options{BindAddress: c.metricsAddress},
+		HealthProbeBindAddress: c.healthAddress,
+		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
+			Port:    c.webhookPort,
+			TLSOpts: []func(*tls.Config){func(t *tls.Config) { t.GetCertificate = serving.GetCertificate }},
+		}),
+		LeaderElection:                true,
+		LeaderElectionID:              leaseName,
+		LeaderElectionNamespace:       c.namespace,
+		LeaderElectionReleaseOnCancel: true, // the next leader need not wait for the lease to run out
+		LeaseDuration:                 &c.leaseDuration,
+		RenewDeadline:                 &c.renewDeadline,
+		RetryPeriod:                   &c.retryPeriod,
+	})
+}
+
+// newKube makes the client that binds, annotates and advertises. Protobuf
+// costs the API server and this process a fraction of JSON.
+func newKube(rc *rest.Config) (kubernetes.Interface, error) {
+	pc := rest.CopyConfig(rc)
+	pc.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	pc.ContentType = "application/vnd.kubernetes.protobuf"
+	return kubernetes.NewForConfig(pc)
+}
+
+func newAllocator(ctx context.Context, mgr ctrl.Manager, kube kubernetes.Interface, c config) (*allocator.Allocator, error) {
+	ec2, err := cloud.Dial(ctx, c.region, c.endpoint)
+	if err != nil {
+		return nil, err
+	}
+	m := allocator.NewMetrics(metrics.Registry)
+	a := allocator.New(allocator.Options{
+		Cloud:   cloud.New(ec2, cloud.Options{Buckets: c.buckets(), Observe: m.Call}),
+		Kube:    kube,
+		Events:  mgr.GetEventRecorder("slotwise"),
+		Metrics: m,
+		Log:     mgr.GetLogger().WithName("allocator"),
+	})
+	configMap, err := c.configMapName()
+	if err != nil {
+		return nil, err
+	}
+	return a, a.SetupWithManager(mgr, configMap)
+}
+
+func newExtender(a *allocator.Allocator, mutual *tls.Config, c config) (*extender.Server, error) {
+	m := extender.NewMetrics(metrics.Registry)
+	return extender.New(extender.Options{
+		Address:     c.extenderAddress,
+		TLS:         mutual,
+		Rooms:       a,
+		Binder:      a,
+		Evictions:   a,
+		Serving:     a.Serving,
+		BindTimeout: c.bindTimeout,
+		Observe:     m.Observe,
+		Refused:     m.Refused,
+	})
+}
+
+func addWebhook(mgr ctrl.Manager, c config) error {
+	configMap, err := c.configMapName()
+	if err != nil {
+		return err
+	}
+	webhook.Register(mgr.GetWebhookServer(), mgr.GetScheme(), webhook.Options{
+		SchedulerName: c.schedulerName,
+		Enabled: func(ctx context.Context) bool {
+			s, err := allocator.ReadState(ctx, mgr.GetClient(), configMap, func(*corev1.ConfigMap, settings.Problem) {})
+			return err == nil && s.Enabled && s.Obstacle == ""
+		},
+	})
+	return nil
+}

@@ -1,0 +1,176 @@
+package bed
+
+import (
+"encoding/base64"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"slotwise.dev/slotwise/manifests"
+	"slotwise.dev/slotwise/test/controlplane"
+)
+
+// installation is what is installed, and schedulerConfig what the scheduler is
+// told, both as they are shipped.
+const (
+	installation    = "overlays/self-managed"
+	schedulerConfig = "overlays/self-managed/kube-scheduler-configuration.yaml"
+)
+
+// install applies the manifests. Only the webhook's address differs: a URL
+// instead of a Service.
+func (b *Bed) install(ctx context.Context) error {
+	if err := b.choosePorts(); err != nil {
+		return err
+	}
+	objects, err := manifests.Build(installation)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if o.GetKind() == "MutatingWebhookConfiguration" {
+			if err := b.redirect(o); err != nil {
+				return err
+			}
+		}
+	}
+	return manifests.Apply(ctx, b.Kube, objects)
+}
+
+// redirect points webhooks at the port of the local process.
+func (b *Bed) redirect(o *unstructured.Unstructured) error {
+	hooks, _, err := unstructured.NestedSlice(o.Object, "webhooks")
+	if err != nil {
+		return err
+	}
+	for _, h := range hooks {
+		hook := h.(map[string]any)
+		path, _, err := unstructured.NestedString(hook, "clientConfig", "service", "path")
+		if err != nil {
+			return err
+		}
+		hook["clientConfig"] = map[string]any{"url": "https://" + loopback(b.ports.webhook) + path}
+	}
+	return unstructured.SetNestedSlice(o.Object, hooks, "webhooks")
+}
+
+// StartScheduler starts a kube-scheduler with the configuration as shipped:
+// only the extender's URL and the paths of the certificates differ.
+func (b *Bed) StartScheduler(ctx context.Context) error {
+	shipped, err := manifests.File(schedulerConfig)
+	if err != nil {
+		return err
+	}
+	var config map[string]any
+	if err := yaml.Unmarshal(shipped, &config); err != nil {
+		return err
+	}
+	extender := config["extenders"].([]any)[0].(map[string]any)
+	extender["urlPrefix"] = "http://" + loopback(b.ports.extender)
+	delete(extender, "tlsConfig")
+	extender["enableHTTPS"] = false
+	ca, _ := os.ReadFile(filepath.Join(b.Dir, "ca.crt"))
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion("admissionregistration.k8s.io/v1"); u.SetKind("MutatingWebhookConfiguration")
+	if err := b.Kube.Get(ctx, client.ObjectKey{Name: "slotwise"}, u); err != nil { return err }
+	hooks, _, _ := unstructured.NestedSlice(u.Object, "webhooks")
+	hooks[0].(map[string]any)["clientConfig"].(map[string]any)["caBundle"] = base64.StdEncoding.EncodeToString(ca)
+	unstructured.SetNestedSlice(u.Object, hooks, "webhooks")
+	if err := b.Kube.Update(ctx, u); err != nil { return err }
+	text, err := yaml.Marshal(config)
+	if err != nil {
+		return err
+	}
+	b.Scheduler, err = b.Cluster.StartScheduler(ctx, controlplane.Scheduler{Config: text})
+	return err
+}
+
+// clientCertificate copies the scheduler's client certificate out of its
+// Secret, as the installation guide has an administrator do.
+func (b *Bed) clientCertificate(ctx context.Context) (dir string, err error) {
+	dir = filepath.Join(b.Dir, "scheduler-client")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	var secret corev1.Secret
+	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+		err := b.Kube.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: "slotwise-scheduler-client"}, &secret)
+		return len(secret.Data[corev1.TLSCertKey]) > 0, client.IgnoreNotFound(err)
+	})
+	if err != nil {
+		return "", fmt.Errorf("await the scheduler's client certificate: %w", err)
+	}
+	for _, name := range []string{"ca.crt", corev1.TLSCertKey, corev1.TLSPrivateKeyKey} {
+		if err := os.WriteFile(filepath.Join(dir, name), secret.Data[name], 0o600); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+// Configure writes the ConfigMap that users configure, all of its data.
+func (b *Bed) Configure(ctx context.Context, data map[string]string) error {
+	cm := &corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: ConfigMap.Namespace, Name: ConfigMap.Name},
+	}
+	if err := b.Kube.Create(ctx, cm.DeepCopy()); client.IgnoreAlreadyExists(err) != nil {
+		return err
+	}
+	if err := b.Kube.Get(ctx, ConfigMap, cm); err != nil {
+		return err
+	}
+	cm.Data = data
+	return b.Kube.Update(ctx, cm)
+}
+
+// PrefixMode turns prefix delegation on or off.
+func (b *Bed) PrefixMode(ctx context.Context, on bool) error {
+	return b.Configure(ctx, map[string]string{
+		"enable-windows-ipam":              "true",
+		"enable-windows-prefix-delegation": strconv.FormatBool(on),
+	})
+}
+
+// local reaches processes of this bed.
+var local = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+	DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13},
+}}
+
+func get(ctx context.Context, url string) error {
+	_, err := fetch(ctx, url)
+	return err
+}
+
+func fetch(ctx context.Context, url string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	answer, err := local.Do(request)
+	if err != nil {
+		return "", err
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err = errors.Join(err, answer.Body.Close()); err != nil {
+		return "", err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s: %s: %s", url, answer.Status, body)
+	}
+	return string(body), nil
+}

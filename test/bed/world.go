@@ -1,0 +1,188 @@
+package bed
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/vpc"
+	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/ec2sim"
+)
+
+// AddNode starts an EC2 instance that joins the cluster as a Windows node, and
+// returns once Slotwise advertises its capacity. The result is the id of its
+// primary network interface.
+func (b *Bed) AddNode(ctx context.Context, name, instanceType, subnet string) (eni string, err error) {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name)) // never fails
+	id := fmt.Sprintf("i-%017x", h.Sum64()&0xfffffffffffffff)
+	i, err := b.EC2.AddInstance(ec2sim.Instance{ID: id, Type: instanceType, Subnet: subnet})
+	if err != nil {
+		return "", err
+	}
+	_, err = b.Cluster.AddNode(ctx, controlplane.Node{
+		Name: name, ProviderID: "aws:///" + Zone + "/" + id, InstanceType: instanceType, Windows: true,
+	})
+	if err != nil {
+		return "", err
+	}
+	return i.ID, b.Until(ctx, "node "+name+" advertises its capacity", func(ctx context.Context) error {
+		_, err := b.Capacity(ctx, name)
+		return err
+	})
+}
+
+// AddNodes adds nodes name-0 to name-(n-1), several at a time.
+func (b *Bed) AddNodes(ctx context.Context, name string, n int, instanceType, subnet string) (names []string, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for i := range n {
+		names = append(names, name+"-"+strconv.Itoa(i))
+		group.Go(func() error {
+			_, err := b.AddNode(ctx, names[i], instanceType, subnet)
+			return err
+		})
+	}
+	return names, group.Wait()
+}
+
+// Capacity is what a node shows to the scheduler.
+type Capacity struct {
+	Advertised int // capacity and allocatable, which must be equal
+	Remaining  int // as Slotwise annotates it
+}
+
+// Capacity reads what a node shows; it is an error where it shows nothing, or
+// capacity and allocatable differ.
+func (b *Bed) Capacity(ctx context.Context, node string) (Capacity, error) {
+	var n corev1.Node
+	if err := b.Kube.Get(ctx, client.ObjectKey{Name: node}, &n); err != nil {
+		return Capacity{}, err
+	}
+	total, has := n.Status.Capacity[vpc.Resource]
+	allocatable := n.Status.Allocatable[vpc.Resource]
+	if !has || total.Cmp(allocatable) != 0 {
+		return Capacity{}, fmt.Errorf("node %s shows capacity %s and allocatable %s", node, total.String(), allocatable.String())
+	}
+	remaining, err := strconv.Atoi(n.Annotations[allocator.AnnotationRemaining])
+	if err != nil {
+		return Capacity{}, fmt.Errorf("node %s: %w", node, err)
+	}
+	return Capacity{Advertised: int(total.Value()), Remaining: remaining}, nil
+}
+
+// Pod is a Windows pod as a user writes it: nothing in it speaks of addresses.
+func Pod(namespace, name string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec: corev1.PodSpec{
+			NodeSelector: map[string]string{corev1.LabelOSStable: "windows"},
+			Containers: []corev1.Container{{
+				Name: "main", Image: "mcr.microsoft.com/oss/kubernetes/pause:3.10",
+				Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1m")}},
+			}},
+		},
+	}
+}
+
+// CreatePods creates the pods name-0 to name-(n-1), changed by each of edits.
+func (b *Bed) CreatePods(ctx context.Context, namespace, name string, n int, edits ...func(*corev1.Pod)) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for i := range n {
+		p := Pod(namespace, name+"-"+strconv.Itoa(i))
+		for _, edit := range edits {
+			edit(p)
+		}
+		group.Go(func() error { return b.Kube.Create(ctx, p) })
+	}
+	return group.Wait()
+}
+
+// OnNode places pods on one node.
+func OnNode(name string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Spec.NodeSelector[corev1.LabelHostname] = name }
+}
+
+// Scheduler asks for a scheduler.
+func Scheduler(name string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Spec.SchedulerName = name }
+}
+
+// DeletePods deletes the pods name-0 to name-(n-1) at once.
+func (b *Bed) DeletePods(ctx context.Context, namespace, name string, n int) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for i := range n {
+		p := Pod(namespace, name+"-"+strconv.Itoa(i))
+		group.Go(func() error { return b.Kube.Delete(ctx, p, client.GracePeriodSeconds(0)) })
+	}
+	return group.Wait()
+}
+
+// Tally counts the pods of a namespace, or of all namespaces.
+type Tally struct {
+	Pods    int
+	Bound   int            // to a node
+	Running int            // started: the kubelet had an address for them
+	Bare    int            // bound without an address
+	ByNode  map[string]int // running, by node
+}
+
+// Tally counts pods as the API server has them now.
+func (b *Bed) Tally(ctx context.Context, namespace string) (Tally, error) {
+	var pods corev1.PodList
+	if err := b.Kube.List(ctx, &pods, client.InNamespace(namespace)); err != nil {
+		return Tally{}, err
+	}
+	t := Tally{Pods: len(pods.Items), ByNode: map[string]int{}}
+	for _, p := range pods.Items {
+		if p.Spec.NodeName == "" {
+			continue
+		}
+		t.Bound++
+		if p.Annotations[vpc.Annotation] == "" {
+			t.Bare++
+		}
+		if p.Status.Phase == corev1.PodRunning {
+			t.Running++
+			t.ByNode[p.Spec.NodeName]++
+		}
+	}
+	return t, nil
+}
+
+// AwaitRunning waits until n pods of a namespace run.
+func (b *Bed) AwaitRunning(ctx context.Context, namespace string, n int) error {
+	return b.Until(ctx, fmt.Sprintf("%d pods run in %s", n, namespace), func(ctx context.Context) error {
+		t, err := b.Tally(ctx, namespace)
+		if err == nil && t.Running != n {
+			err = fmt.Errorf("%d of %d pods run, %d are bound", t.Running, t.Pods, t.Bound)
+		}
+		return err
+	})
+}
+
+// Until waits, a minute at the most, until check finds nothing wrong.
+func (b *Bed) Until(ctx context.Context, what string, check func(context.Context) error) error {
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+		last = check(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait until %s: %w; last: %w", what, err, last)
+	}
+	return nil
+}
