@@ -164,3 +164,15 @@ func TestBatchEndsWithItsLastCaller(t *testing.T) {
 		}
 	})
 }
+
+func TestBatchThatAllHaveLeftTakesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := (&archive{}).batcher()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		lookups(ctx, b, "a")
+		if got := lookups(t.Context(), b, "c"); got[0] != "value of c true <nil>" {
+			t.Errorf("who comes within the same window got %q", got)
+		}
+	})
+}

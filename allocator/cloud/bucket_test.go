@@ -152,6 +152,23 @@ func TestBucketEmptiesWhenThrottled(t *testing.T) {
 	})
 }
 
+// The answers of calls that were under way together come one after the other.
+func TestBucketEmptiesOnceForCallsUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBucket(Bucket{Burst: 50, PerSecond: 5})
+		sent := time.Now()
+		time.Sleep(time.Second)
+		b.throttled(sent)
+		time.Sleep(time.Second)
+		b.throttled(sent)
+		start := time.Now()
+		_ = b.take(t.Context(), anyRead)
+		if waited := time.Since(start); waited > 0 {
+			t.Errorf("waited %v for a token that was there", waited)
+		}
+	})
+}
+
 // EC2 throttles to a tenth of what the buckets allow and of what is asked for.
 // What EC2 can do is used, and little more is asked of it.
 func TestThrottlingIsNoStorm(t *testing.T) {
