@@ -1,13 +1,14 @@
-# Needs Go, git, a C compiler and make. Everything else is built from Go modules.
-SHELL := /bin/sh
+# Needs Go, git, a C compiler and make. All else is built from Go modules.
 .DEFAULT_GOAL := help
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 IMAGE ?= slotwise
 PLATFORMS ?=
+TESTFLAGS ?= -v
 
 TOOLS := test/tools/bin
-CONTROLPLANE := etcd kube-apiserver kube-scheduler kwok kubectl
+MODULES := . test/tools/controlplane test/tools/dev
+GENERATED = $(wildcard allocator/api/*/zz_generated.*.go manifests/base/crd/*.yaml)
 
 ##@ Use
 
@@ -15,7 +16,7 @@ CONTROLPLANE := etcd kube-apiserver kube-scheduler kwok kubectl
 help: ## Show this text.
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: tools ## Tell the story of a migration, live, on a local cluster. KEEP=1 leaves it up.
@@ -26,23 +27,27 @@ build: ## Build bin/slotwise.
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/slotwise ./cmd/slotwise
 
 .PHONY: image
-image: ## Build the container image $(IMAGE):$(VERSION). PLATFORMS=linux/amd64,linux/arm64 for several.
+image: ## Build the container image with buildx. IMAGE=name, PLATFORMS=linux/amd64,linux/arm64.
 	docker buildx build --build-arg VERSION=$(VERSION) $(if $(PLATFORMS),--platform $(PLATFORMS)) --tag $(IMAGE):$(VERSION) .
 
 ##@ Develop
 
 .PHONY: test
-test: tools ## Run all tests, on a local control plane. TESTFLAGS= for less output.
+test: tools ## Run all tests, on a local control plane. TESTFLAGS= says less.
 	go test -timeout 8m $(TESTFLAGS) ./...
-TESTFLAGS ?= -v
+
+.PHONY: generate
+generate: $(TOOLS)/controller-gen ## Generate the custom resource's code and definition from its Go types.
+	$(TOOLS)/controller-gen object crd paths=./allocator/api/... output:crd:dir=manifests/base/crd
 
 .PHONY: lint
-lint: $(TOOLS)/golangci-lint ## Check form, vet, linters, and that the go.mod files are tidy.
-	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+lint: $(TOOLS)/golangci-lint ## Check form, vet, linters, go.mod files and generated files.
+	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "not as gofmt has it: $$unformatted"; exit 1; }
 	go vet ./...
 	$(TOOLS)/golangci-lint run ./...
-	@for module in . test/tools/controlplane test/tools/dev; do \
-		echo "go mod tidy -diff in $$module"; (cd $$module && go mod tidy -diff) || exit 1; done
+	@for module in $(MODULES); do (cd $$module && echo "go mod tidy -diff in $$module" && go mod tidy -diff) || exit 1; done
+	@before=$$(cat $(GENERATED) | cksum) && $(MAKE) --no-print-directory generate && \
+		test "$$before" = "$$(cat $(GENERATED) | cksum)" || { echo "generated files were not up to date; they are now"; exit 1; }
 
 .PHONY: clean
 clean: ## Remove what was built, the tools included.
@@ -50,22 +55,21 @@ clean: ## Remove what was built, the tools included.
 
 ##@ Tools
 
-# Binaries of KUBEBUILDER_ASSETS are used instead of building them.
+# The binaries of KUBEBUILDER_ASSETS, where it is set, are used as they are.
+ready = $(if $(KUBEBUILDER_ASSETS),$(wildcard $(KUBEBUILDER_ASSETS)/$(1)))
+
 .PHONY: tools
-tools: $(foreach tool,$(CONTROLPLANE),$(if $(and $(KUBEBUILDER_ASSETS),$(wildcard $(KUBEBUILDER_ASSETS)/$(tool))),,$(TOOLS)/$(tool))) ## Build the local control plane into test/tools/bin, what is missing.
+tools: $(foreach tool,etcd kube-apiserver kube-scheduler kwok kubectl,$(if $(call ready,$(tool)),,$(TOOLS)/$(tool))) ## Build the local control plane, as far as it is missing.
 
-$(addprefix $(TOOLS)/,$(CONTROLPLANE)): test/tools/controlplane/go.mod test/tools/controlplane/go.sum
-	@test/tools/build test/tools/controlplane $(PACKAGE) $(@F) '$(ABOUT)'
-$(TOOLS)/etcd:           PACKAGE = go.etcd.io/etcd/server/v3
-$(TOOLS)/etcd:           ABOUT = 10 seconds
-$(TOOLS)/kube-apiserver: PACKAGE = k8s.io/kubernetes/cmd/kube-apiserver
-$(TOOLS)/kube-apiserver: ABOUT = 5 minutes
-$(TOOLS)/kube-scheduler: PACKAGE = k8s.io/kubernetes/cmd/kube-scheduler
-$(TOOLS)/kube-scheduler: ABOUT = 1 minute
-$(TOOLS)/kwok:           PACKAGE = sigs.k8s.io/kwok/cmd/kwok
-$(TOOLS)/kwok:           ABOUT = 20 seconds
-$(TOOLS)/kubectl:        PACKAGE = k8s.io/kubernetes/cmd/kubectl
-$(TOOLS)/kubectl:        ABOUT = 30 seconds
-
-$(TOOLS)/golangci-lint: test/tools/dev/go.mod test/tools/dev/go.sum
-	@test/tools/build test/tools/dev github.com/golangci/golangci-lint/v2/cmd/golangci-lint $(@F) '3 minutes'
+# $(call build,name,module,package,how long a cold build takes on two cores)
+define build
+$(TOOLS)/$(1): test/tools/$(2)/go.mod test/tools/$(2)/go.sum
+	@test/tools/build test/tools/$(2) $(3) $(1) '$(4)'
+endef
+$(eval $(call build,etcd,controlplane,go.etcd.io/etcd/server/v3,10 seconds))
+$(eval $(call build,kwok,controlplane,sigs.k8s.io/kwok/cmd/kwok,20 seconds))
+$(eval $(call build,kube-apiserver,controlplane,k8s.io/kubernetes/cmd/kube-apiserver,5 minutes))
+$(eval $(call build,kube-scheduler,controlplane,k8s.io/kubernetes/cmd/kube-scheduler,1 minute))
+$(eval $(call build,kubectl,controlplane,k8s.io/kubernetes/cmd/kubectl,20 seconds))
+$(eval $(call build,golangci-lint,dev,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,3 minutes))
+$(eval $(call build,controller-gen,dev,sigs.k8s.io/controller-tools/cmd/controller-gen,10 seconds))

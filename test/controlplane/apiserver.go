@@ -76,7 +76,7 @@ func (c *Cluster) environment(options Options) (*envtest.Environment, error) {
 	server := plane.GetAPIServer()
 	server.Path = apiserver
 	server.CertDir = filepath.Join(c.Dir, "apiserver")
-	server.SecureServing.Address, server.SecureServing.Port = "127.0.0.1", apiserverPort
+	server.Address, server.Port = "127.0.0.1", apiserverPort
 	for _, dir := range []string{plane.Etcd.DataDir, server.CertDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
