@@ -16,6 +16,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/allocator/cloud"
 	"slotwise.dev/slotwise/allocator/settings"
@@ -26,10 +27,14 @@ import (
 type Options struct {
 	Cloud   *cloud.Client
 	Kube    kubernetes.Interface // binds, annotates and advertises; give it generous rate limits
+	Client  client.Client        // keeps NodeSlots, which it must not read from a cache
 	Events  events.EventRecorder
 	Metrics *Metrics
 	Log     logr.Logger
 }
+
+// closeTimeout bounds what a leader that ends writes down for the next one.
+const closeTimeout = 5 * time.Second
 
 // Allocator keeps the slots of all Windows nodes. See New and Run.
 type Allocator struct {
@@ -43,12 +48,13 @@ type Allocator struct {
 	started atomic.Bool // the pods have been read for the first time
 	ending  atomic.Bool // Run is about to return
 	binds   sync.WaitGroup
-	placing sync.Map    // types.UID -> *node: where a pod is being bound
+	placing sync.Map // types.UID -> *node: where a pod is being bound
 
 	pods        *podWatch
 	annotations *annotator
 	advertiser  *advertiser
 	subnets     *subnets
+	recorder    *recorder
 
 	mu    sync.RWMutex
 	nodes map[string]*handle
@@ -80,6 +86,7 @@ func New(o Options) *Allocator {
 	a.annotations = newAnnotator(a)
 	a.advertiser = newAdvertiser(a)
 	a.subnets = newSubnets(a)
+	a.recorder = newRecorder(a, o.Client)
 	a.metrics.attach(a)
 	return a
 }
@@ -100,14 +107,18 @@ func (a *Allocator) Run(ctx context.Context) error {
 	a.background(ctx, a.annotations.run)
 	a.background(ctx, a.advertiser.run)
 	a.background(ctx, a.subnets.run)
+	a.background(ctx, a.recorder.run)
 	a.background(ctx, func(ctx context.Context) { every(ctx, verifyEvery, a.verifyBindings) })
 	<-ctx.Done()
 	a.ending.Store(true)
 	a.group.Wait()
 	for _, n := range a.everyNode() {
-		n.retire(errEnding)
+		n.turnAway(errEnding)
 	}
 	a.binds.Wait()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	a.recorder.close(ctx)
 	return nil
 }
 
@@ -195,7 +206,7 @@ func (a *Allocator) replace(name string, old, next *node) {
 		if h.stop != nil {
 			h.stop()
 		}
-		h.retire(errUnknownNode)
+		h.retire()
 	}
 }
 

@@ -73,6 +73,11 @@ func drain[T comparable](ctx context.Context, q workqueue.TypedRateLimitingInter
 // annotate writes a pod's address. The UID in the patch makes the API server
 // refuse it for another pod of the same name.
 func (w *annotator) annotate(ctx context.Context, x annotation) error {
+	if n := w.a.node(x.node); n != nil {
+		if err := w.a.recorder.open(ctx, n); err != nil {
+			return err
+		}
+	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid":         x.uid,
 		"annotations": map[string]string{vpc.Annotation: x.address.String()},

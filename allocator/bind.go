@@ -76,6 +76,7 @@ func (n *node) obtain(ctx context.Context, key types.NamespacedName, uid types.U
 			return
 		}
 		if g, ok := l.Take(uid); ok {
+			n.given = now
 			b.answer <- outcome{grant: g}
 		} else {
 			l.Wait(uid)
@@ -169,7 +170,12 @@ func (n *node) post(ctx context.Context, uid types.UID, address netip.Prefix) er
 	if b == nil {
 		return errors.New("the pod has ended")
 	}
-	err := n.a.kube.CoreV1().Pods(b.key.Namespace).Bind(ctx, &corev1.Binding{
+	err := n.a.recorder.open(ctx, n)
+	if err != nil {
+		n.abandon(uid, b)
+		return err
+	}
+	err = n.a.kube.CoreV1().Pods(b.key.Namespace).Bind(ctx, &corev1.Binding{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: b.key.Namespace, Name: b.key.Name, UID: uid,
 			Annotations: map[string]string{vpc.Annotation: address.String()},

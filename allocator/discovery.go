@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -85,14 +86,14 @@ func (n *node) read(ctx context.Context) (described time.Time, err error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	n.open(instance, limits, budget, eni)
+	n.open(instance, limits, budget, eni, n.a.recorder.known(ctx, n, eni.ID))
 	return eni.AsOf, nil
 }
 
-// open makes the node ready: from now on addresses are given on it. Which of
-// them were in use a moment ago nobody can tell, so all that no pod holds cool
+// open makes the node ready: from now on addresses are given on it. Those that
+// are not known to have been free may have been in use a moment ago: they cool
 // first.
-func (n *node) open(i cloud.Instance, limits cloud.Limits, b *budget, eni cloud.Interface) {
+func (n *node) open(i cloud.Instance, limits cloud.Limits, b *budget, eni cloud.Interface, free []netip.Prefix) {
 	n.mu.Lock()
 	n.eni, n.nitro, n.budget = i.PrimaryENI, limits.Nitro, b
 	n.ledger.SetSlots(limits.AddressesPerInterface - 1)
@@ -100,6 +101,7 @@ func (n *node) open(i cloud.Instance, limits cloud.Limits, b *budget, eni cloud.
 	n.applyMode()
 	n.update(func(l *ledger.Ledger, now time.Time) {
 		l.Sync(eni.Blocks, eni.AsOf, now)
+		l.Trust(free, now)
 		n.ready = true
 	})
 	n.a.log.Info("node ready", "node", n.name, "instance", i.ID, "type", i.Type, "eni", i.PrimaryENI,
@@ -120,17 +122,28 @@ func (n *node) applyMode() {
 	n.update(func(l *ledger.Ledger, _ time.Time) { l.SetMode(mode) })
 }
 
-// retire turns away the binds that wait on a node that is no more, and gives
-// back what it had set aside in its subnet.
-func (n *node) retire(why error) {
+// turnAway answers the binds that wait for an address that will not come.
+func (n *node) turnAway(why error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for uid, b := range n.bindings {
+		if a, _ := n.ledger.Holder(uid); !a.IsValid() {
+			n.finish(uid)
+			n.ledger.Cancel(uid, time.Now())
+			b.answer <- outcome{err: why}
+		}
+	}
+}
+
+// retire ends a node that is no more, and gives back what it had set aside in
+// its subnet.
+func (n *node) retire() {
+	n.turnAway(errUnknownNode)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.ready = false
 	n.summary.Store(&summary{})
-	for uid, b := range n.bindings {
-		if a, _ := n.ledger.Holder(uid); !a.IsValid() {
-			b.answer <- outcome{err: why}
-		}
+	for uid := range n.bindings {
 		n.finish(uid)
 	}
 	if n.budget != nil {

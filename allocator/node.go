@@ -37,6 +37,9 @@ type node struct {
 	pods     map[types.UID]pod // bound to this node, as the watch has shown them
 	silent   int               // those of them that do not ask for the resource
 	busy     busy
+	given    time.Time // when an address was given last
+
+	record record
 }
 
 // summary is what one node can do, as of its last change.
@@ -91,6 +94,7 @@ func (n *node) update(f func(l *ledger.Ledger, now time.Time)) {
 // deliver hands an address to the bind that waits for it, or has the pod
 // annotated where somebody else has bound it.
 func (n *node) deliver(g ledger.Grant) {
+	n.given = time.Now()
 	if b, binding := n.bindings[g.Pod]; binding {
 		b.answer <- outcome{grant: g}
 		return
@@ -137,6 +141,7 @@ func (n *node) publish(now time.Time) {
 	}
 	if s.ready {
 		n.a.advertise(n.name)
+		n.a.record(n)
 	}
 }
 

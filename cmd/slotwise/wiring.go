@@ -3,16 +3,21 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/api/v1alpha1"
 	"slotwise.dev/slotwise/allocator/cloud"
 	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/extender"
@@ -27,8 +32,14 @@ func newManager(rc *rest.Config, c config, serving *tls.Config) (ctrl.Manager, e
 	if err != nil {
 		return nil, err
 	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
 	return ctrl.NewManager(rc, ctrl.Options{
+		Scheme:                 scheme,
 		Cache:                  allocator.Watched(configMap),
+		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1alpha1.NodeSlots{}}}},
 		Metrics:                metricsserver.Options{BindAddress: c.metricsAddress},
 		HealthProbeBindAddress: c.healthAddress,
 		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
@@ -63,6 +74,7 @@ func newAllocator(ctx context.Context, mgr ctrl.Manager, kube kubernetes.Interfa
 	a := allocator.New(allocator.Options{
 		Cloud:   cloud.New(ec2, cloud.Options{Buckets: c.buckets(), Observe: m.Call}),
 		Kube:    kube,
+		Client:  mgr.GetClient(),
 		Events:  mgr.GetEventRecorder("slotwise"),
 		Metrics: m,
 		Log:     mgr.GetLogger().WithName("allocator"),

@@ -1,0 +1,81 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// NodeSlots shows the address slots of one Windows node. It has the name of
+// its Node, which owns it. Slotwise writes it; nobody configures it.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=nodeslots,singular=nodeslots,scope=Cluster,shortName=slots
+// +kubebuilder:printcolumn:name="Mode",type=string,JSONPath=`.status.mode`
+// +kubebuilder:printcolumn:name="Slots",type=integer,JSONPath=`.status.slots`
+// +kubebuilder:printcolumn:name="Secondary-IPs",type=integer,JSONPath=`.status.secondaryIPs`
+// +kubebuilder:printcolumn:name="Prefixes",type=integer,JSONPath=`.status.prefixes`
+// +kubebuilder:printcolumn:name="In-Use",type=integer,JSONPath=`.status.inUse`
+// +kubebuilder:printcolumn:name="Free",type=integer,JSONPath=`.status.free`
+// +kubebuilder:printcolumn:name="Cooling",type=integer,JSONPath=`.status.cooling`
+// +kubebuilder:printcolumn:name="Remaining",type=integer,JSONPath=`.status.remaining`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type NodeSlots struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +optional
+	Status NodeSlotsStatus `json:"status,omitempty"`
+}
+
+// NodeSlotsStatus is the ledger of a node's network interface in figures, as
+// of at most a second ago.
+type NodeSlotsStatus struct {
+	// Mode is what new pods get: secondary-ip or prefix.
+	// +kubebuilder:validation:Enum=secondary-ip;prefix
+	Mode string `json:"mode"`
+
+	// NetworkInterface is the id of the primary network interface.
+	NetworkInterface string `json:"networkInterface"`
+
+	// Subnet is the id of its subnet.
+	Subnet string `json:"subnet"`
+
+	// Slots is how many secondary IPs and prefixes the interface can have together.
+	Slots int32 `json:"slots"`
+
+	// SecondaryIPs is how many slots have a secondary IP.
+	SecondaryIPs int32 `json:"secondaryIPs"`
+
+	// Prefixes is how many slots have a /28 prefix of sixteen addresses.
+	Prefixes int32 `json:"prefixes"`
+
+	// InUse is how many pods have an address.
+	InUse int32 `json:"inUse"`
+
+	// Free is how many addresses can be given to pods now.
+	Free int32 `json:"free"`
+
+	// Cooling is how many addresses rest since their pod has ended.
+	Cooling int32 `json:"cooling"`
+
+	// Waiting is how many pods are bound, or being bound, without an address.
+	Waiting int32 `json:"waiting"`
+
+	// Remaining is how many more pods can get an address: free ones, and those
+	// that empty slots can still take from the subnet.
+	Remaining int32 `json:"remaining"`
+
+	// KnownFree are the addresses, as CIDR blocks, that no pod has and none gets
+	// before this list was taken back. After a crash these alone need no cooldown.
+	// It is empty while pods come and go.
+	// +optional
+	// +listType=atomic
+	KnownFree []string `json:"knownFree"`
+}
+
+// NodeSlotsList is a list of NodeSlots.
+//
+// +kubebuilder:object:root=true
+type NodeSlotsList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []NodeSlots `json:"items"`
+}

@@ -1,0 +1,222 @@
+package allocator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"slotwise.dev/slotwise/allocator/api/v1alpha1"
+	"slotwise.dev/slotwise/allocator/ledger"
+)
+
+const (
+	recordEvery = time.Second     // at the most, for one node
+	stillness   = 5 * time.Second // without an address given, before the free ones are written down as such
+)
+
+// recorder keeps the NodeSlots objects. They show operators the ledgers, and
+// tell the next leader which addresses were free.
+//
+// After a crash an address may be given at once only if no pod can have had it
+// a moment ago. The list status.knownFree is a promise of that: nobody gives an
+// address while its node's list stands. So before the first address of a busy
+// time is given, the list is taken back (open); once the node has been still
+// for a while, it is written anew. A burst costs one write a node.
+type recorder struct {
+	workqueue.TypedRateLimitingInterface[string]
+	a      *Allocator
+	client client.Client // without a cache for NodeSlots
+}
+
+func newRecorder(a *Allocator, c client.Client) *recorder {
+	return &recorder{TypedRateLimitingInterface: queue[string]("nodeslots"), a: a, client: c}
+}
+
+// record is what is known of a node's NodeSlots object.
+type record struct {
+	// promised says that the list stands, or that a write of it may yet be
+	// carried out. It is set before the free addresses are looked at, and read
+	// after one of them was taken, so one of the two sees the other.
+	promised atomic.Bool
+
+	mu   sync.Mutex // held while the object is written
+	last v1alpha1.NodeSlotsStatus
+}
+
+func (r *recorder) run(ctx context.Context) {
+	drain(ctx, r.TypedRateLimitingInterface, func(ctx context.Context, name string) error {
+		if n := r.a.node(name); n != nil {
+			return r.write(ctx, n, stillness)
+		}
+		return nil
+	})
+}
+
+// record has a node's object written soon.
+func (a *Allocator) record(n *node) { a.recorder.AddAfter(n.name, recordEvery) }
+
+// write brings a node's object up to date. Its free addresses are listed where
+// none was given for as long as still.
+func (r *recorder) write(ctx context.Context, n *node, still time.Duration) error {
+	n.record.mu.Lock()
+	defer n.record.mu.Unlock()
+	stood := n.record.promised.Swap(true)
+	status, wait, ready := n.status(still)
+	if len(status.KnownFree) == 0 {
+		n.record.promised.Store(stood)
+	}
+	if !ready {
+		return nil
+	}
+	if wait > 0 {
+		r.AddAfter(n.name, wait)
+	}
+	if reflect.DeepEqual(status, n.record.last) {
+		return nil
+	}
+	if err := r.put(ctx, n, status); err != nil {
+		r.a.log.Info("cannot write NodeSlots", "node", n.name, "error", err.Error())
+		return err
+	}
+	return nil
+}
+
+// open takes the list of a node's free addresses back, if it stands: from now
+// on they may be given.
+func (r *recorder) open(ctx context.Context, n *node) error {
+	if !n.record.promised.Load() {
+		return nil
+	}
+	n.record.mu.Lock()
+	defer n.record.mu.Unlock()
+	if !n.record.promised.Load() {
+		return nil
+	}
+	status, _, _ := n.status(stillness)
+	status.KnownFree = nil
+	if err := r.put(ctx, n, status); err != nil {
+		return fmt.Errorf("take back the list of free addresses in NodeSlots %s: %w", n.name, err)
+	}
+	return nil
+}
+
+// close lists the free addresses of all nodes, for the next leader. Nobody may
+// give any from here on.
+func (r *recorder) close(ctx context.Context) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(patchers)
+	for _, n := range r.a.everyNode() {
+		group.Go(func() error {
+			_ = r.write(ctx, n, 0) // logged; without it the next leader lets them cool
+			return nil
+		})
+	}
+	_ = group.Wait()
+}
+
+// status sums a node up. Its free addresses are listed where none was given for
+// as long as still; else wait is how long that takes yet.
+func (n *node) status(still time.Duration) (s v1alpha1.NodeSlotsStatus, wait time.Duration, ready bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.ready {
+		return s, 0, false
+	}
+	c := n.ledger.Counts()
+	s = v1alpha1.NodeSlotsStatus{
+		Mode:             c.Mode.String(),
+		NetworkInterface: n.eni,
+		Subnet:           n.budget.id,
+		Slots:            int32(c.Slots),
+		SecondaryIPs:     int32(c.SecondaryIPs),
+		Prefixes:         int32(c.Prefixes),
+		InUse:            int32(c.InUse),
+		Free:             int32(c.Free),
+		Cooling:          int32(c.Cooling),
+		Waiting:          int32(c.Waiting),
+		Remaining:        int32(max(0, n.remaining())),
+	}
+	if wait = time.Until(n.given.Add(still)); wait > 0 || len(n.bindings) > 0 {
+		return s, wait, true
+	}
+	for _, p := range n.ledger.Free() {
+		s.KnownFree = append(s.KnownFree, p.String())
+	}
+	return s, 0, true
+}
+
+// put writes the status, and makes the object where there is none.
+func (r *recorder) put(ctx context.Context, n *node, status v1alpha1.NodeSlotsStatus) error {
+	err := r.patch(ctx, n.name, status)
+	if apierrors.IsNotFound(err) {
+		err = errors.Join(r.create(ctx, n.name), r.patch(ctx, n.name, status))
+	}
+	if err != nil {
+		return err
+	}
+	n.record.last = status
+	n.record.promised.Store(len(status.KnownFree) > 0)
+	return nil
+}
+
+// patch writes every field, zeros included.
+func (r *recorder) patch(ctx context.Context, name string, status v1alpha1.NodeSlotsStatus) error {
+	text, err := json.Marshal(map[string]any{"status": status})
+	if err != nil {
+		return err
+	}
+	o := &v1alpha1.NodeSlots{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	return r.client.Status().Patch(ctx, o, client.RawPatch(types.MergePatchType, text))
+}
+
+// create makes the object, owned by its Node so that it goes with it.
+func (r *recorder) create(ctx context.Context, name string) error {
+	var node corev1.Node
+	if err := r.client.Get(ctx, client.ObjectKey{Name: name}, &node); err != nil {
+		return err
+	}
+	o := &v1alpha1.NodeSlots{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	o.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}}
+	return client.IgnoreAlreadyExists(r.client.Create(ctx, o))
+}
+
+// known reads which addresses the leader before has promised to be free. What
+// is missing or damaged is no promise.
+func (r *recorder) known(ctx context.Context, n *node, eni string) (free []netip.Prefix) {
+	var o v1alpha1.NodeSlots
+	err := r.client.Get(ctx, client.ObjectKey{Name: n.name}, &o)
+	n.record.promised.Store(!apierrors.IsNotFound(err)) // whatever it says stands until it is taken back
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		r.a.log.Info("cannot read NodeSlots: free addresses cool first", "node", n.name, "error", err.Error())
+		return nil
+	}
+	if o.Status.NetworkInterface != eni {
+		return nil
+	}
+	for _, text := range o.Status.KnownFree {
+		p, err := netip.ParsePrefix(text)
+		if err != nil || p.Bits() < ledger.PrefixBits {
+			r.a.log.Info("NodeSlots is damaged: free addresses cool first", "node", n.name, "entry", text)
+			return nil
+		}
+		free = append(free, p)
+	}
+	return free
+}
