@@ -1,0 +1,93 @@
+package certs
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+)
+
+// volume is a folder that changes as the kubelet changes a mounted Secret: the
+// files are links into a folder, which is exchanged in one step.
+type volume string
+
+func (v volume) write(t *testing.T, files map[string][]byte) {
+	t.Helper()
+	data, err := os.MkdirTemp(string(v), "..data-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _ := os.Readlink(filepath.Join(string(v), "..data"))
+	for name, content := range files {
+		err = errors.Join(err, os.WriteFile(filepath.Join(data, name), content, 0o600))
+		if before == "" {
+			err = errors.Join(err, os.Symlink(filepath.Join("..data", name), filepath.Join(string(v), name)))
+		}
+	}
+	link := filepath.Join(string(v), "..data-new")
+	err = errors.Join(err, os.Symlink(filepath.Base(data), link), os.Rename(link, filepath.Join(string(v), "..data")))
+	if before != "" {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(string(v), before)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runner is as much of a manager as Files needs.
+type runner struct {
+	manager.Manager
+	t *testing.T
+}
+
+func (r runner) Add(runnable manager.Runnable) error {
+	ctx, stop := context.WithCancel(r.t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := runnable.Start(ctx); err != nil {
+			r.t.Error(err)
+		}
+	}()
+	r.t.Cleanup(func() { stop(); <-ended })
+	return nil
+}
+
+func TestFiles(t *testing.T) {
+	dir := volume(t.TempDir())
+	later := time.Now().Add(time.Hour)
+	mount := func(ca authority) {
+		cert, key := ca.issue("localhost", serverAuth, later)
+		dir.write(t, map[string][]byte{caCert: ca.CertPEM, corev1.TLSCertKey: cert, corev1.TLSPrivateKeyKey: key})
+	}
+	ca, next := newCA(t), newCA(t)
+	mount(ca)
+	source, err := Files(runner{t: t}, string(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-source.Ready()
+	url := serve(t, source.MutualTLS())
+	scheduler := ca.client(SchedulerName, clientAuth, later)
+	if err := get(t, url, ca.CertPEM, scheduler); err != nil {
+		t.Fatal(err)
+	}
+
+	mount(next)
+	eventually(t, func() error { return get(t, url, next.CertPEM, next.client(SchedulerName, clientAuth, later)) })
+	if err := get(t, url, next.CertPEM, scheduler); err == nil {
+		t.Error("a client of the CA that has gone is let in")
+	}
+}
+
+func TestFilesMissing(t *testing.T) {
+	if _, err := Files(runner{t: t}, t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Files of an empty folder: %v, want that they do not exist", err)
+	}
+}
