@@ -31,6 +31,9 @@ type Options struct {
 	Events  events.EventRecorder
 	Metrics *Metrics
 	Log     logr.Logger
+	// Held says that this process still leads; nothing is bound, and nothing
+	// asked of EC2 that changes something, while it does not. See Lease.
+	Held func() bool
 }
 
 // closeTimeout bounds what a leader that ends writes down for the next one.
@@ -43,6 +46,7 @@ type Allocator struct {
 	events  reporter
 	metrics *Metrics
 	log     logr.Logger
+	held    func() bool
 
 	state   atomic.Pointer[State]
 	started atomic.Bool // the pods have been read for the first time
@@ -55,6 +59,7 @@ type Allocator struct {
 	advertiser  *advertiser
 	subnets     *subnets
 	recorder    *recorder
+	evictions   *evictor
 
 	mu    sync.RWMutex
 	nodes map[string]*handle
@@ -78,7 +83,7 @@ type handle struct {
 // New makes an Allocator that knows no node yet and is off.
 func New(o Options) *Allocator {
 	a := &Allocator{
-		cloud: o.Cloud, kube: o.Kube, events: reporter{o.Events}, metrics: o.Metrics, log: o.Log,
+		cloud: o.Cloud, kube: o.Kube, events: reporter{o.Events}, metrics: o.Metrics, log: o.Log, held: o.Held,
 		nodes: map[string]*handle{},
 	}
 	a.state.Store(&State{})
@@ -87,6 +92,7 @@ func New(o Options) *Allocator {
 	a.advertiser = newAdvertiser(a)
 	a.subnets = newSubnets(a)
 	a.recorder = newRecorder(a, o.Client)
+	a.evictions = newEvictor(a)
 	a.metrics.attach(a)
 	return a
 }
@@ -108,12 +114,13 @@ func (a *Allocator) Run(ctx context.Context) error {
 	a.background(ctx, a.advertiser.run)
 	a.background(ctx, a.subnets.run)
 	a.background(ctx, a.recorder.run)
+	a.background(ctx, a.evictions.run)
 	a.background(ctx, func(ctx context.Context) { every(ctx, verifyEvery, a.verifyBindings) })
 	<-ctx.Done()
 	a.ending.Store(true)
 	a.group.Wait()
 	for _, n := range a.everyNode() {
-		n.turnAway(errEnding)
+		n.turnAway(errNotLeading)
 	}
 	a.binds.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
@@ -160,7 +167,11 @@ func (a *Allocator) synced() bool { return a.started.Load() }
 
 // Serving says that binds are served: this process leads, and the pods have
 // been read.
-func (a *Allocator) Serving() bool { return a.synced() && !a.ending.Load() }
+func (a *Allocator) Serving() bool { return a.synced() && a.leading() }
+
+// leading says that this process may change things: its lease has not run out,
+// and it is not about to end.
+func (a *Allocator) leading() bool { return a.held() && !a.ending.Load() }
 
 // Node makes known that a Windows node exists, as the given EC2 instance. A
 // node that comes back as another instance begins anew.

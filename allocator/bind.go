@@ -20,7 +20,7 @@ import (
 var (
 	errUnknownNode = errors.New("the node is not a Windows node that Slotwise manages")
 	errNotReady    = errors.New("the node's addresses are not known yet")
-	errEnding      = errors.New("this replica of Slotwise is ending; the next leader takes over")
+	errNotLeading  = errors.New("this replica of Slotwise no longer leads; the next leader takes over")
 	errOff         = errors.New("Slotwise is switched off")
 	errFull        = errors.New("the node has no address left")
 	errNoRoom      = errors.New("the node's subnet has no room for another address")
@@ -75,7 +75,7 @@ func (n *node) obtain(ctx context.Context, key types.NamespacedName, uid types.U
 		if refusal = n.refusal(); refusal != nil {
 			return
 		}
-		if g, ok := l.Take(uid); ok {
+		if g, ok := n.take(uid, now); ok {
 			n.given = now
 			b.answer <- outcome{grant: g}
 		} else {
@@ -104,8 +104,8 @@ func (n *node) refusal() error {
 	switch {
 	case !n.a.running():
 		return errOff
-	case n.a.ending.Load():
-		return errEnding
+	case !n.a.leading():
+		return errNotLeading
 	case !n.ready || !n.a.synced():
 		return errNotReady
 	}
@@ -171,6 +171,9 @@ func (n *node) post(ctx context.Context, uid types.UID, address netip.Prefix) er
 		return errors.New("the pod has ended")
 	}
 	err := n.a.recorder.open(ctx, n)
+	if err == nil && !n.a.held() {
+		err = errNotLeading
+	}
 	if err != nil {
 		n.abandon(uid, b)
 		return err

@@ -93,8 +93,8 @@ func (r reporter) drift(node string, d ledger.Drift) {
 		"Another hand changed the network interface: appeared %v, vanished %v, live pods left without their address: %d", d.Appeared, d.Vanished, len(d.Stranded)))
 }
 
-func (r reporter) duplicate(pod types.NamespacedName, uid types.UID, node string, address netip.Addr, other types.NamespacedName) {
-	r.warn(podRef(pod, uid), ReasonDuplicate, actionAllocate, fmt.Sprintf("The pod has the address %s, which %s on node %s has too.", address, other, node))
+func (r reporter) duplicate(pod types.NamespacedName, uid types.UID, address netip.Addr, other types.NamespacedName) {
+	r.warn(podRef(pod, uid), ReasonDuplicate, actionAllocate, fmt.Sprintf("The pod has the address %s, which the older pod %s has too: it is evicted.", address, other))
 }
 
 // Problem tells of a setting that could not be read.

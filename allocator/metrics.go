@@ -11,10 +11,12 @@ import (
 // Metrics counts what the allocator does. Figures of nodes are read from their
 // ledgers when they are asked for.
 type Metrics struct {
-	calls    *prometheus.CounterVec
-	callTime *prometheus.HistogramVec
-	waits    prometheus.Histogram
-	nodes    *nodeCollector
+	calls      *prometheus.CounterVec
+	callTime   *prometheus.HistogramVec
+	waits      prometheus.Histogram
+	duplicates prometheus.Counter
+	drifts     prometheus.Counter
+	nodes      *nodeCollector
 }
 
 // NewMetrics makes the metrics and registers them.
@@ -34,9 +36,17 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Help:    "How long a bind waited until it had an address; near zero when one was free.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),
 		}),
+		duplicates: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "slotwise_addresses_duplicated_total",
+			Help: "Times that two live pods were seen with one address; the younger is evicted.",
+		}),
+		drifts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "slotwise_ledger_corrected_total",
+			Help: "Times that a network interface was found to differ from its ledger, as when another hand changed it.",
+		}),
 		nodes: &nodeCollector{},
 	}
-	r.MustRegister(m.calls, m.callTime, m.waits, m.nodes)
+	r.MustRegister(m.calls, m.callTime, m.waits, m.duplicates, m.drifts, m.nodes)
 	return m
 }
 

@@ -81,14 +81,43 @@ func (n *node) update(f func(l *ledger.Ledger, now time.Time)) {
 	n.ledger.Advance(now)
 	f(n.ledger, now)
 	if n.ready && n.a.running() {
-		for _, g := range n.ledger.Serve() {
-			n.deliver(g)
-		}
+		n.serveWaiting(now)
 	}
 	n.settleClaim()
 	n.publish(now)
 	n.mu.Unlock()
 	n.poke()
+}
+
+// take gives a pod a free address, if there is one.
+func (n *node) take(uid types.UID, now time.Time) (ledger.Grant, bool) {
+	for {
+		g, ok := n.ledger.Take(uid)
+		if !ok || !n.contested(g, now) {
+			return g, ok
+		}
+	}
+}
+
+// serveWaiting gives free addresses to the pods that wait.
+func (n *node) serveWaiting(now time.Time) {
+	for _, g := range n.ledger.Serve() {
+		if n.contested(g, now) {
+			n.ledger.Wait(g.Pod)
+		} else {
+			n.deliver(g)
+		}
+	}
+}
+
+// contested takes back an address that a live pod elsewhere has, and rests it.
+func (n *node) contested(g ledger.Grant, now time.Time) bool {
+	if !n.a.pods.heldElsewhere(g.Address, g.Pod) {
+		return false
+	}
+	n.ledger.Cancel(g.Pod, now)
+	n.ledger.Quarantine(g.Address, now)
+	return true
 }
 
 // deliver hands an address to the bind that waits for it, or has the pod

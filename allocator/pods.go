@@ -20,9 +20,11 @@ import (
 
 // pod is what is kept of a pod on a Windows node.
 type pod struct {
+	uid     types.UID
 	key     types.NamespacedName
 	address netip.Addr // invalid: it has none yet
 	asks    bool       // for the resource
+	created time.Time
 }
 
 // podWatch follows the bound pods of the cluster. It is the reflector's store
@@ -31,12 +33,19 @@ type pod struct {
 type podWatch struct {
 	a *Allocator
 
-	mu   sync.Mutex
-	home map[types.UID]*node
+	mu      sync.Mutex
+	home    map[types.UID]place
+	holders map[netip.Addr]types.UID // in the whole cluster: one pod an address
+}
+
+// place is where a pod is, and with which address.
+type place struct {
+	node    *node
+	address netip.Addr
 }
 
 func newPodWatch(a *Allocator) *podWatch {
-	return &podWatch{a: a, home: map[types.UID]*node{}}
+	return &podWatch{a: a, home: map[types.UID]place{}, holders: map[netip.Addr]types.UID{}}
 }
 
 // bound selects the pods that may need an address: pods on the host's network
@@ -118,6 +127,7 @@ func (w *podWatch) Transformer() cache.TransformFunc {
 func strip(p *corev1.Pod) *corev1.Pod {
 	s := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Namespace: p.Namespace, Name: p.Name, UID: p.UID, ResourceVersion: p.ResourceVersion,
+		CreationTimestamp: p.CreationTimestamp,
 	}}
 	if a, has := p.Annotations[vpc.Annotation]; has {
 		s.Annotations = map[string]string{vpc.Annotation: a}
@@ -202,18 +212,97 @@ func (w *podWatch) observe(p *corev1.Pod) {
 	if n == nil {
 		return
 	}
+	seen := newPod(p)
+	other := w.move(p.UID, place{n, seen.address})
+	n.observe(p.UID, seen)
+	if other != "" {
+		w.resolve(p.UID, other, seen.address)
+	}
+}
+
+// move notes where a pod is. It says which other live pod has the address that
+// is new to this one; the first one seen stays noted as the address's holder.
+func (w *podWatch) move(uid types.UID, to place) (other types.UID) {
 	w.mu.Lock()
-	w.home[p.UID] = n
+	defer w.mu.Unlock()
+	from := w.home[uid]
+	w.home[uid] = to
+	if from.address == to.address {
+		return ""
+	}
+	w.leave(uid, from)
+	if holder, taken := w.holders[to.address]; taken {
+		return holder
+	}
+	w.holders[to.address] = uid
+	return ""
+}
+
+// leave forgets a pod as the holder of an address; the lock is held.
+func (w *podWatch) leave(uid types.UID, from place) {
+	if w.holders[from.address] == uid {
+		delete(w.holders, from.address)
+	}
+}
+
+// heldElsewhere says that a live pod other than the given one has an address.
+// It can be on another node: when another hand takes a prefix from under its
+// pods, EC2 gives it away again.
+func (w *podWatch) heldElsewhere(address netip.Addr, uid types.UID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	holder, taken := w.holders[address]
+	return taken && holder != uid
+}
+
+// resolve ends the state in which two live pods have one address: the younger
+// one has to go. Nothing that Slotwise does leads there; an old leader that was
+// frozen for longer than its lease can.
+func (w *podWatch) resolve(a, b types.UID, address netip.Addr) {
+	first, second, ok := w.byAge(a, b)
+	if !ok {
+		return
+	}
+	w.a.metrics.duplicates.Inc()
+	w.a.log.Info("two live pods have the same address; the younger is evicted", "address", address.String(), "older", first.key, "younger", second.key)
+	w.a.events.duplicate(second.key, second.uid, address, first.key)
+	w.a.evictions.Add(eviction{pod: second.key, uid: second.uid})
+}
+
+// byAge sorts two pods by their age; of two of the same second, by UID.
+func (w *podWatch) byAge(a, b types.UID) (older, younger pod, ok bool) {
+	p, known := w.lookup(a)
+	q, alsoKnown := w.lookup(b)
+	if !known || !alsoKnown {
+		return p, q, false
+	}
+	if q.created.Before(p.created) || q.created.Equal(p.created) && q.uid < p.uid {
+		p, q = q, p
+	}
+	return p, q, true
+}
+
+func (w *podWatch) lookup(uid types.UID) (pod, bool) {
+	w.mu.Lock()
+	n := w.home[uid].node
 	w.mu.Unlock()
-	n.observe(p)
+	if n == nil {
+		return pod{}, false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	p, known := n.pods[uid]
+	return p, known
 }
 
 // ended takes up that a pod holds its address no longer.
 func (w *podWatch) ended(uid types.UID) {
 	w.mu.Lock()
-	n := w.home[uid]
+	from := w.home[uid]
 	delete(w.home, uid)
+	w.leave(uid, from)
 	w.mu.Unlock()
+	n := from.node
 	if n == nil {
 		// The watch never showed it, but it may have been bound a moment ago.
 		if v, ok := w.a.placing.Load(uid); ok {
@@ -225,32 +314,32 @@ func (w *podWatch) ended(uid types.UID) {
 	}
 }
 
+// newPod keeps what is used of a pod. An address that cannot be read is an
+// address that nobody knows: the pod is treated as having none.
+func newPod(p *corev1.Pod) pod {
+	kept := pod{
+		uid: p.UID, key: types.NamespacedName{Namespace: p.Namespace, Name: p.Name},
+		asks: asks(p), created: p.CreationTimestamp.Time,
+	}
+	if parsed, err := vpc.ParseAddress(p.Annotations[vpc.Annotation]); err == nil {
+		kept.address = parsed.Addr()
+	}
+	return kept
+}
+
 // observe takes up a live pod that is bound to the node.
-func (n *node) observe(p *corev1.Pod) {
-	seen := pod{key: types.NamespacedName{Namespace: p.Namespace, Name: p.Name}, asks: asks(p)}
-	text, annotated := p.Annotations[vpc.Annotation]
-	if annotated {
-		parsed, err := vpc.ParseAddress(text)
-		if err != nil {
-			n.a.log.Info("a pod's address cannot be read", "pod", seen.key, "annotation", text, "error", err.Error())
+func (n *node) observe(uid types.UID, seen pod) {
+	n.update(func(l *ledger.Ledger, now time.Time) {
+		n.finish(uid)
+		n.keep(uid, seen)
+		if seen.address.IsValid() {
+			l.Hold(uid, seen.address, now)
 			return
 		}
-		seen.address = parsed.Addr()
-	}
-	n.update(func(l *ledger.Ledger, now time.Time) {
-		n.finish(p.UID)
-		n.keep(p.UID, seen)
-		switch {
-		case annotated:
-			if other := l.Hold(p.UID, seen.address, now); other != "" {
-				n.a.events.duplicate(seen.key, p.UID, n.name, seen.address, n.pods[other].key)
-			}
-		default:
-			l.Wait(p.UID)
-			if a, _ := l.Holder(p.UID); a.IsValid() {
-				// Given in a bind that another scheduler was quicker than.
-				n.deliver(ledger.Grant{Pod: p.UID, Address: a, Kind: l.KindAt(a)})
-			}
+		l.Wait(uid)
+		if a, _ := l.Holder(uid); a.IsValid() {
+			// Given in a bind that another scheduler was quicker than.
+			n.deliver(ledger.Grant{Pod: uid, Address: a, Kind: l.KindAt(a)})
 		}
 	})
 }

@@ -101,6 +101,9 @@ func (w *worker) plan(now time.Time) (ledger.Call, time.Time) {
 	if !w.ready || !w.a.running() {
 		return ledger.Call{}, next
 	}
+	if !w.a.leading() {
+		return ledger.Call{}, earlier(next, now.Add(retry))
+	}
 	call, ok := w.planned()
 	if !ok {
 		w.reportShortage()
@@ -155,7 +158,7 @@ func (w *worker) begin(turn cloud.Action) (ledger.Call, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	call, ok := w.planned()
-	if !ok || !w.ready || !w.a.running() || action(call) != turn {
+	if !ok || !w.ready || !w.a.running() || !w.a.leading() || action(call) != turn {
 		return ledger.Call{}, false
 	}
 	if call.Assign() {
@@ -299,6 +302,7 @@ func (w *worker) sync(i cloud.Interface) {
 	}
 	w.a.log.Info("EC2 and the ledger differed", "node", w.name, "eni", w.eni,
 		"appeared", drift.Appeared, "vanished", drift.Vanished, "stranded pods", len(drift.Stranded))
+	w.a.metrics.drifts.Inc()
 	w.a.events.drift(w.name, drift)
 	w.a.lookAtSubnet(w.budget)
 }

@@ -4,12 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"os"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -20,6 +23,7 @@ import (
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
 	"slotwise.dev/slotwise/allocator/cloud"
 	"slotwise.dev/slotwise/allocator/settings"
+	"slotwise.dev/slotwise/certs"
 	"slotwise.dev/slotwise/extender"
 	"slotwise.dev/slotwise/webhook"
 )
@@ -27,7 +31,28 @@ import (
 // leaseName is the Lease by which replicas agree on a leader.
 const leaseName = "slotwise"
 
-func newManager(rc *rest.Config, c config, serving *tls.Config) (ctrl.Manager, error) {
+// newLease makes the lock by which replicas agree on a leader. A request for it
+// may take half of the time in which it must be renewed, no longer.
+func newLease(rc *rest.Config, c config) (*allocator.Lease, error) {
+	lc := rest.CopyConfig(rc)
+	lc.Timeout = c.renewDeadline / 2
+	kube, err := kubernetes.NewForConfig(lc)
+	if err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	identity := resourcelock.ResourceLockConfig{Identity: host + "_" + string(uuid.NewUUID())}
+	lock, err := resourcelock.New(resourcelock.LeasesResourceLock, c.namespace, leaseName, kube.CoreV1(), kube.CoordinationV1(), identity)
+	if err != nil {
+		return nil, err
+	}
+	return allocator.NewLease(lock, c.renewDeadline), nil
+}
+
+func newManager(rc *rest.Config, c config, lease *allocator.Lease, serving func(*tls.Config)) (ctrl.Manager, error) {
 	configMap, err := c.configMapName()
 	if err != nil {
 		return nil, err
@@ -44,16 +69,22 @@ func newManager(rc *rest.Config, c config, serving *tls.Config) (ctrl.Manager, e
 		HealthProbeBindAddress: c.healthAddress,
 		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
 			Port:    c.webhookPort,
-			TLSOpts: []func(*tls.Config){func(t *tls.Config) { t.GetCertificate = serving.GetCertificate }},
+			TLSOpts: []func(*tls.Config){serving},
 		}),
-		LeaderElection:                true,
-		LeaderElectionID:              leaseName,
-		LeaderElectionNamespace:       c.namespace,
-		LeaderElectionReleaseOnCancel: true, // the next leader need not wait for the lease to run out
-		LeaseDuration:                 &c.leaseDuration,
-		RenewDeadline:                 &c.renewDeadline,
-		RetryPeriod:                   &c.retryPeriod,
+		LeaderElection:                      true,
+		LeaderElectionResourceLockInterface: lease,
+		LeaderElectionReleaseOnCancel:       true, // the next leader need not wait for the lease to run out
+		LeaseDuration:                       &c.leaseDuration,
+		RenewDeadline:                       &c.renewDeadline,
+		RetryPeriod:                         &c.retryPeriod,
 	})
+}
+
+func newCertificates(mgr ctrl.Manager, c config) (*certs.Source, error) {
+	if c.certDir != "" {
+		return certs.Files(mgr, c.certDir)
+	}
+	return certs.Rotated(mgr, certs.Options{Namespace: c.namespace, DNSNames: c.certNames})
 }
 
 // newKube makes the client that binds, annotates and advertises. Protobuf
@@ -65,7 +96,7 @@ func newKube(rc *rest.Config) (kubernetes.Interface, error) {
 	return kubernetes.NewForConfig(pc)
 }
 
-func newAllocator(ctx context.Context, mgr ctrl.Manager, kube kubernetes.Interface, c config) (*allocator.Allocator, error) {
+func newAllocator(ctx context.Context, mgr ctrl.Manager, kube kubernetes.Interface, lease *allocator.Lease, c config) (*allocator.Allocator, error) {
 	ec2, err := cloud.Dial(ctx, c.region, c.endpoint)
 	if err != nil {
 		return nil, err
@@ -78,6 +109,7 @@ func newAllocator(ctx context.Context, mgr ctrl.Manager, kube kubernetes.Interfa
 		Events:  mgr.GetEventRecorder("slotwise"),
 		Metrics: m,
 		Log:     mgr.GetLogger().WithName("allocator"),
+		Held:    lease.Held,
 	})
 	configMap, err := c.configMapName()
 	if err != nil {

@@ -166,7 +166,7 @@ func (b *Bed) StartSlotwise(ctx context.Context) error {
 		Name: "slotwise",
 		Path: b.binary,
 		Args: args,
-		Env:  []string{"HACK_CA="+filepath.Join(b.Dir,"ca.crt"),"AWS_ACCESS_KEY_ID=AKIDSIMULATED", "AWS_SECRET_ACCESS_KEY=simulated", "AWS_EC2_METADATA_DISABLED=true"},
+		Env:  []string{"AWS_ACCESS_KEY_ID=AKIDSIMULATED", "AWS_SECRET_ACCESS_KEY=simulated", "AWS_EC2_METADATA_DISABLED=true"},
 		Ready: func(ctx context.Context) error {
 			return errors.Join(get(ctx, "http://"+loopback(b.ports.health)+"/readyz"), b.leads(ctx))
 		},

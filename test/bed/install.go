@@ -1,7 +1,6 @@
 package bed
 
 import (
-"encoding/base64"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -79,18 +78,17 @@ func (b *Bed) StartScheduler(ctx context.Context) error {
 	if err := yaml.Unmarshal(shipped, &config); err != nil {
 		return err
 	}
+	dir, err := b.clientCertificate(ctx)
+	if err != nil {
+		return err
+	}
 	extender := config["extenders"].([]any)[0].(map[string]any)
-	extender["urlPrefix"] = "http://" + loopback(b.ports.extender)
-	delete(extender, "tlsConfig")
-	extender["enableHTTPS"] = false
-	ca, _ := os.ReadFile(filepath.Join(b.Dir, "ca.crt"))
-	u := &unstructured.Unstructured{}
-	u.SetAPIVersion("admissionregistration.k8s.io/v1"); u.SetKind("MutatingWebhookConfiguration")
-	if err := b.Kube.Get(ctx, client.ObjectKey{Name: "slotwise"}, u); err != nil { return err }
-	hooks, _, _ := unstructured.NestedSlice(u.Object, "webhooks")
-	hooks[0].(map[string]any)["clientConfig"].(map[string]any)["caBundle"] = base64.StdEncoding.EncodeToString(ca)
-	unstructured.SetNestedSlice(u.Object, hooks, "webhooks")
-	if err := b.Kube.Update(ctx, u); err != nil { return err }
+	extender["urlPrefix"] = "https://" + loopback(b.ports.extender)
+	extender["tlsConfig"] = map[string]any{
+		"caFile":   filepath.Join(dir, "ca.crt"),
+		"certFile": filepath.Join(dir, corev1.TLSCertKey),
+		"keyFile":  filepath.Join(dir, corev1.TLSPrivateKeyKey),
+	}
 	text, err := yaml.Marshal(config)
 	if err != nil {
 		return err
