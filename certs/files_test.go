@@ -19,11 +19,8 @@ type volume string
 
 func (v volume) write(t *testing.T, files map[string][]byte) {
 	t.Helper()
-	data, err := os.MkdirTemp(string(v), "..data-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, _ := os.Readlink(filepath.Join(string(v), "..data"))
+	var err error
+	data, before := t.TempDir(), v.data()
 	for name, content := range files {
 		err = errors.Join(err, os.WriteFile(filepath.Join(data, name), content, 0o600))
 		if before == "" {
@@ -31,13 +28,19 @@ func (v volume) write(t *testing.T, files map[string][]byte) {
 		}
 	}
 	link := filepath.Join(string(v), "..data-new")
-	err = errors.Join(err, os.Symlink(filepath.Base(data), link), os.Rename(link, filepath.Join(string(v), "..data")))
+	err = errors.Join(err, os.Symlink(data, link), os.Rename(link, filepath.Join(string(v), "..data")))
 	if before != "" {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(string(v), before)))
+		err = errors.Join(err, os.RemoveAll(before))
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// data is the folder that the files are in at the moment, "" before the first.
+func (v volume) data() string {
+	dir, _ := os.Readlink(filepath.Join(string(v), "..data"))
+	return dir
 }
 
 // runner is as much of a manager as Files needs.

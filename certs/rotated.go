@@ -34,7 +34,7 @@ const (
 	// certificate.
 	ServingSecret = "slotwise-serving"
 	// SchedulerSecret holds what kube-scheduler needs: ca.crt, tls.crt, tls.key.
-	SchedulerSecret = "slotwise-scheduler-client"
+	SchedulerSecret = "slotwise-scheduler-client" //nolint:gosec // the name of a Secret is none
 	// WebhookConfiguration gets the CAs.
 	WebhookConfiguration = "slotwise"
 )

@@ -1,15 +1,18 @@
 package manifests
 
 import (
+	"bytes"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	schedulerconfig "k8s.io/kube-scheduler/config/v1"
+	certutil "k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
+
+	"slotwise.dev/slotwise/test/controlplane"
 )
 
 // kustomizations returns all that this folder holds.
@@ -72,25 +75,29 @@ func TestApplyIsStrict(t *testing.T) {
 	}
 }
 
-// TestSchedulerConfiguration: the file is a KubeSchedulerConfiguration without an
-// unknown field, and says what the design rests on.
+// TestSchedulerConfiguration: a real kube-scheduler takes the file as it stands,
+// with certificates where this machine has them, and knows each field.
 func TestSchedulerConfiguration(t *testing.T) {
 	text, err := File("overlays/self-managed/kube-scheduler-configuration.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := &schedulerconfig.KubeSchedulerConfiguration{}
-	if err := yaml.UnmarshalStrict(text, config); err != nil {
+	cert, key, err := certutil.GenerateSelfSignedCertKey("localhost", nil, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if len(config.Extenders) != 1 {
-		t.Fatalf("%d extenders, want one", len(config.Extenders))
+	dir := t.TempDir()
+	for name, content := range map[string][]byte{"ca.crt": cert, "tls.crt": cert, "tls.key": key} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	e := config.Extenders[0]
-	if !e.NodeCacheCapable || e.Ignorable || !e.EnableHTTPS || e.TLSConfig == nil || e.TLSConfig.CAFile == "" || e.TLSConfig.CertFile == "" {
-		t.Errorf("extender: %+v", e)
+	text = bytes.ReplaceAll(text, []byte("/etc/kubernetes/slotwise"), []byte(dir))
+	scheduler, err := cluster.StartScheduler(t.Context(), controlplane.Scheduler{Config: text})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if p := config.PercentageOfNodesToScore; p == nil || *p != 100 {
-		t.Errorf("percentageOfNodesToScore is %v, want 100", p)
+	if err := scheduler.Stop(); err != nil {
+		t.Error(err)
 	}
 }

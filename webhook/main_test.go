@@ -38,15 +38,13 @@ var (
 const schedulerName = "slotwise-scheduler"
 
 func TestMain(m *testing.M) {
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	os.Exit(controlplane.Main(m, controlplane.Options{}, func(setup context.Context, c *controlplane.Cluster) error {
+	os.Exit(controlplane.Main(m, controlplane.Options{}, func(ctx context.Context, c *controlplane.Cluster) error {
 		cluster = c
-		url, ca, err := serve(ctx)
+		url, ca, err := serve(context.Background()) // as long as the process
 		if err != nil {
 			return err
 		}
-		return errors.Join(install(setup, url, ca), awaitWebhook(setup))
+		return errors.Join(install(ctx, url, ca), awaitWebhook(ctx))
 	}))
 }
 
