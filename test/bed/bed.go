@@ -217,5 +217,7 @@ func (b *Bed) choosePorts() error {
 	return nil
 }
 
-// timeout bounds what the helpers wait for.
-const timeout = time.Minute
+// timeout bounds what the helpers wait for. On a machine that does nothing else
+// the longest of it, a cooldown, an EC2 call and the scheduler's back-off, is
+// about 45 s.
+const timeout = 2 * time.Minute

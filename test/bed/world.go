@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -20,21 +21,30 @@ import (
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
-// AddNode starts an EC2 instance that joins the cluster as a Windows node, and
-// returns once Slotwise advertises its capacity. The result is the id of its
-// primary network interface.
-func (b *Bed) AddNode(ctx context.Context, name, instanceType, subnet string) (eni string, err error) {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(name)) // never fails
-	id := fmt.Sprintf("i-%017x", h.Sum64()&0xfffffffffffffff)
+// groupLabel is the label of nodes that belong together; see Group and OnGroup.
+const groupLabel = "bed.slotwise.dev/group"
+
+// Group makes a node one of a group, for pods that are OnGroup.
+func Group(name string) func(*controlplane.Node) {
+	return func(n *controlplane.Node) { n.Labels = map[string]string{groupLabel: name} }
+}
+
+// AddNode starts an EC2 instance that joins the cluster as a Windows node,
+// changed by each of edits, and returns once Slotwise advertises its capacity.
+// The result is the id of its primary network interface.
+func (b *Bed) AddNode(ctx context.Context, name, instanceType, subnet string, edits ...func(*controlplane.Node)) (eni string, err error) {
+	id := instanceID(name)
 	i, err := b.EC2.AddInstance(ec2sim.Instance{ID: id, Type: instanceType, Subnet: subnet})
 	if err != nil {
 		return "", err
 	}
-	_, err = b.Cluster.AddNode(ctx, controlplane.Node{
+	n := controlplane.Node{
 		Name: name, ProviderID: "aws:///" + Zone + "/" + id, InstanceType: instanceType, Windows: true,
-	})
-	if err != nil {
+	}
+	for _, edit := range edits {
+		edit(&n)
+	}
+	if _, err := b.Cluster.AddNode(ctx, n); err != nil {
 		return "", err
 	}
 	return i.ID, b.Until(ctx, "node "+name+" advertises its capacity", func(ctx context.Context) error {
@@ -43,14 +53,32 @@ func (b *Bed) AddNode(ctx context.Context, name, instanceType, subnet string) (e
 	})
 }
 
+// instanceID is the EC2 instance of a node that AddNode makes.
+func instanceID(node string) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(node)) // never fails
+	return fmt.Sprintf("i-%017x", h.Sum64()&0xfffffffffffffff)
+}
+
+// Interface is what the primary network interface of a node has in EC2 now;
+// none for a node that AddNode has not made.
+func (b *Bed) Interface(node string) ec2sim.Interface {
+	for _, i := range b.EC2.Interfaces() {
+		if i.Device == 0 && i.Instance == instanceID(node) {
+			return i
+		}
+	}
+	return ec2sim.Interface{}
+}
+
 // AddNodes adds nodes name-0 to name-(n-1), several at a time.
-func (b *Bed) AddNodes(ctx context.Context, name string, n int, instanceType, subnet string) (names []string, err error) {
+func (b *Bed) AddNodes(ctx context.Context, name string, n int, instanceType, subnet string, edits ...func(*controlplane.Node)) (names []string, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(16)
 	for i := range n {
 		names = append(names, name+"-"+strconv.Itoa(i))
 		group.Go(func() error {
-			_, err := b.AddNode(ctx, names[i], instanceType, subnet)
+			_, err := b.AddNode(ctx, names[i], instanceType, subnet, edits...)
 			return err
 		})
 	}
@@ -70,14 +98,19 @@ func (b *Bed) Capacity(ctx context.Context, node string) (Capacity, error) {
 	if err := b.Kube.Get(ctx, client.ObjectKey{Name: node}, &n); err != nil {
 		return Capacity{}, err
 	}
+	return CapacityOf(&n)
+}
+
+// CapacityOf is what Capacity reads out of a Node.
+func CapacityOf(n *corev1.Node) (Capacity, error) {
 	total, has := n.Status.Capacity[vpc.Resource]
 	allocatable := n.Status.Allocatable[vpc.Resource]
 	if !has || total.Cmp(allocatable) != 0 {
-		return Capacity{}, fmt.Errorf("node %s shows capacity %s and allocatable %s", node, total.String(), allocatable.String())
+		return Capacity{}, fmt.Errorf("node %s shows capacity %s and allocatable %s", n.Name, total.String(), allocatable.String())
 	}
 	remaining, err := strconv.Atoi(n.Annotations[allocator.AnnotationRemaining])
 	if err != nil {
-		return Capacity{}, fmt.Errorf("node %s: %w", node, err)
+		return Capacity{}, fmt.Errorf("node %s: %w", n.Name, err)
 	}
 	return Capacity{Advertised: int(total.Value()), Remaining: remaining}, nil
 }
@@ -115,6 +148,11 @@ func OnNode(name string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { p.Spec.NodeSelector[corev1.LabelHostname] = name }
 }
 
+// OnGroup places pods on the nodes of a group.
+func OnGroup(name string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) { p.Spec.NodeSelector[groupLabel] = name }
+}
+
 // Scheduler asks for a scheduler.
 func Scheduler(name string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) { p.Spec.SchedulerName = name }
@@ -138,6 +176,7 @@ type Tally struct {
 	Running int            // started: the kubelet had an address for them
 	Bare    int            // bound without an address
 	ByNode  map[string]int // running, by node
+	Waiting []string       // those that neither run nor have ended, each with what it waits for
 }
 
 // Tally counts pods as the API server has them now.
@@ -147,7 +186,11 @@ func (b *Bed) Tally(ctx context.Context, namespace string) (Tally, error) {
 		return Tally{}, err
 	}
 	t := Tally{Pods: len(pods.Items), ByNode: map[string]int{}}
-	for _, p := range pods.Items {
+	for i := range pods.Items {
+		p := &pods.Items[i]
+		if p.Status.Phase == corev1.PodPending {
+			t.Waiting = append(t.Waiting, waitsFor(p))
+		}
 		if p.Spec.NodeName == "" {
 			continue
 		}
@@ -168,13 +211,64 @@ func (b *Bed) AwaitRunning(ctx context.Context, namespace string, n int) error {
 	return b.Until(ctx, fmt.Sprintf("%d pods run in %s", n, namespace), func(ctx context.Context) error {
 		t, err := b.Tally(ctx, namespace)
 		if err == nil && t.Running != n {
-			err = fmt.Errorf("%d of %d pods run, %d are bound", t.Running, t.Pods, t.Bound)
+			err = fmt.Errorf("%d of %d pods run, %d are bound; %d wait: %s",
+				t.Running, t.Pods, t.Bound, len(t.Waiting), strings.Join(t.Waiting[:min(3, len(t.Waiting))], "; "))
 		}
 		return err
 	})
 }
 
-// Until waits, a minute at the most, until check finds nothing wrong.
+// AwaitTurnedAway waits until n pods of a namespace have been turned away by the
+// scheduler and no other is unbound, and returns what it says of one of them.
+func (b *Bed) AwaitTurnedAway(ctx context.Context, namespace string, n int) (message string, err error) {
+	err = b.Until(ctx, fmt.Sprintf("%d pods in %s are turned away", n, namespace), func(ctx context.Context) error {
+		var pods corev1.PodList
+		if err := b.Kube.List(ctx, &pods, client.InNamespace(namespace)); err != nil {
+			return err
+		}
+		unbound, turnedAway := 0, 0
+		for i := range pods.Items {
+			if pods.Items[i].Spec.NodeName != "" {
+				continue
+			}
+			unbound++
+			if text := refusal(&pods.Items[i]); text != "" {
+				turnedAway++
+				message = text
+			}
+		}
+		if turnedAway != n || unbound != n {
+			return fmt.Errorf("%d are, of %d that are not bound", turnedAway, unbound)
+		}
+		return nil
+	})
+	return message, err
+}
+
+// refusal is what the scheduler says of a pod that it has turned away; empty
+// where it has not.
+func refusal(p *corev1.Pod) string {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			return c.Message
+		}
+	}
+	return ""
+}
+
+// waitsFor says what a pod that does not run waits for.
+func waitsFor(p *corev1.Pod) string {
+	switch name := p.Namespace + "/" + p.Name; {
+	case p.Spec.NodeName == "":
+		return name + " for a node: " + refusal(p)
+	case p.Annotations[vpc.Annotation] == "":
+		return name + " on " + p.Spec.NodeName + " for an address"
+	default:
+		return name + " on " + p.Spec.NodeName + " for its kubelet"
+	}
+}
+
+// Until waits, two minutes at the most, until check finds nothing wrong.
 func (b *Bed) Until(ctx context.Context, what string, check func(context.Context) error) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {

@@ -1,0 +1,111 @@
+package bed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"slotwise.dev/slotwise/allocator/vpc"
+	"slotwise.dev/slotwise/test/ec2sim"
+)
+
+const (
+	// cooldown is how long an address rests after its pod (invariant I2). It is
+	// written down a second time here on purpose.
+	cooldown = 30 * time.Second
+	// lag is what the end of a pod may be seen later than its successor.
+	lag = 5 * time.Second
+)
+
+// Breaches lists what must never be, of what was seen so far: an address that
+// two live pods had at once (I1), one that was given again too soon after its
+// pod's end (I2), and one that changed while its pod lived (I5).
+func (o *Observer) Breaches() []string {
+	var breaches []string
+	byAddress := map[string][]Sighting{}
+	for _, s := range o.Pods() {
+		if s.Changed != "" {
+			breaches = append(breaches, fmt.Sprintf("I5: the address of %s changed from %s to %s", s.Name, s.Address, s.Changed))
+		}
+		if s.Address != "" {
+			address, _, _ := strings.Cut(s.Address, "/")
+			byAddress[address] = append(byAddress[address], s)
+		}
+	}
+	for address, holders := range byAddress {
+		slices.SortFunc(holders, func(a, b Sighting) int { return a.Addressed.Compare(b.Addressed) })
+		for i := 1; i < len(holders); i++ {
+			if breach := succession(holders[i-1], holders[i]); breach != "" {
+				breaches = append(breaches, breach+": "+address)
+			}
+		}
+	}
+	slices.Sort(breaches)
+	return breaches
+}
+
+// succession says what is wrong with two pods having one address one after the
+// other.
+func succession(first, next Sighting) string {
+	if first.Ended.IsZero() || first.Ended.After(next.Addressed) {
+		return fmt.Sprintf("I1: %s got the address of %s, which lived", next.Name, first.Name)
+	}
+	if rest := next.Addressed.Sub(first.Ended); rest < cooldown-lag {
+		return fmt.Sprintf("I2: %s got the address of %s %s after its end", next.Name, first.Name, rest.Round(time.Millisecond))
+	}
+	return ""
+}
+
+// Check compares the cluster with EC2: every live pod's address is on its
+// node's interface (I5), no two live pods have the same (I1), and EC2's own
+// books are right.
+func (b *Bed) Check(ctx context.Context) error {
+	var pods corev1.PodList
+	if err := b.Kube.List(ctx, &pods); err != nil {
+		return err
+	}
+	interfaces := map[string]ec2sim.Interface{} // by instance
+	for _, i := range b.EC2.Interfaces() {
+		if i.Device == 0 {
+			interfaces[i.Instance] = i
+		}
+	}
+	errs := []error{b.EC2.Check()}
+	holders := map[netip.Addr]string{}
+	for i := range pods.Items {
+		p := &pods.Items[i]
+		address, live := liveAddress(p)
+		if !live {
+			continue
+		}
+		name := p.Namespace + "/" + p.Name
+		if other, taken := holders[address]; taken {
+			errs = append(errs, fmt.Errorf("I1: %s and %s both have %s", name, other, address))
+		}
+		holders[address] = name
+		if !holds(interfaces[instanceID(p.Spec.NodeName)], address) {
+			errs = append(errs, fmt.Errorf("I5: %s of %s is not on the interface of %s", address, name, p.Spec.NodeName))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// liveAddress is the address of a pod that has not ended.
+func liveAddress(p *corev1.Pod) (netip.Addr, bool) {
+	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+		return netip.Addr{}, false
+	}
+	address, err := vpc.ParseAddress(p.Annotations[vpc.Annotation])
+	return address.Addr(), err == nil
+}
+
+func holds(i ec2sim.Interface, address netip.Addr) bool {
+	return slices.Contains(i.Addresses, address) ||
+		slices.ContainsFunc(i.Prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
+}

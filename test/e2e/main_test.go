@@ -1,0 +1,188 @@
+// Package e2e tests Slotwise from end to end: a real control plane with a real
+// kube-scheduler, Slotwise as a process of its own, installed from manifests/,
+// and a simulated EC2 behind the unmodified AWS SDK (package bed).
+//
+// Tests that leave the cluster's settings alone share one system, in prefix
+// mode, and take a namespace and a group of nodes each; see shared. The others,
+// and those in which nothing else may happen, start one of their own; see start.
+// All run in parallel: they mostly wait for addresses to cool down.
+//
+// Only tests come in. A test that proves one of the eight invariants of the
+// system says so in its name.
+package e2e
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/ec2sim"
+)
+
+// startTimeout limits the start of a system, several of which may start at once.
+const startTimeout = 3 * time.Minute
+
+func TestMain(m *testing.M) {
+	klog.SetLogger(logr.Discard()) // what the processes have to say is in their logs
+	ctrl.SetLogger(logr.Discard())
+	// By default as many tests as there are processors run in parallel. These
+	// wait more than they compute.
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	if err := common.stop(code == 0); err != nil {
+		fmt.Fprintln(os.Stderr, "the shared system:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// system is a running bed, watched.
+type system struct {
+	*bed.Bed
+	observer *bed.Observer
+	end      context.CancelFunc
+}
+
+// ec2 is EC2 as slow as it is.
+var ec2 = ec2sim.Options{Latency: map[string]ec2sim.Latency{
+	ec2sim.AnyAction:           {Mean: 80 * time.Millisecond, Jitter: 20 * time.Millisecond},
+	"AssignPrivateIpAddresses": {Mean: 300 * time.Millisecond, Jitter: 100 * time.Millisecond},
+}}
+
+// newSystem starts a system in secondary IP mode.
+func newSystem(args ...string) (*system, error) {
+	starting, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	b, err := bed.Start(starting, bed.Options{EC2: ec2, Args: args})
+	if err != nil {
+		return nil, err
+	}
+	watching, end := context.WithCancel(context.Background())
+	return &system{Bed: b, observer: b.Observe(watching), end: end}, nil
+}
+
+// stop ends the system, and says what was wrong with it. Unless all was well
+// its logs are kept.
+func (s *system) stop(well bool) error {
+	s.end()
+	var errs []error
+	for _, breach := range s.observer.Breaches() {
+		errs = append(errs, errors.New(breach))
+	}
+	if well && len(errs) == 0 {
+		return s.Stop()
+	}
+	return errors.Join(append(errs, s.Fail(errors.New("a test failed")))...)
+}
+
+// start starts a system for one test, in secondary IP mode, with more arguments
+// for slotwise.
+func start(t *testing.T, args ...string) *system {
+	t.Helper()
+	s, err := newSystem(args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.stop(!t.Failed()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// common is the system that tests share.
+var common sharing
+
+type sharing struct {
+	once sync.Once
+	*system
+	err error
+}
+
+func (c *sharing) stop(well bool) error {
+	if c.system == nil {
+		return nil
+	}
+	return c.system.stop(well)
+}
+
+// shared is the system of the tests that leave the settings alone. It is in
+// prefix mode.
+func shared(t *testing.T) *system {
+	t.Helper()
+	common.once.Do(func() {
+		if common.system, common.err = newSystem(); common.err == nil {
+			common.err = common.PrefixMode(context.Background(), true)
+		}
+	})
+	if common.err != nil {
+		t.Fatal(common.err)
+	}
+	return common.system
+}
+
+// namespace makes a namespace for one test, whose pods are all bound through the
+// extender: at the end of the test none of them was ever bound without its
+// address (I4), and each has it on its node.
+func (s *system) namespace(t *testing.T) string {
+	t.Helper()
+	name := s.NewNamespace(t)
+	t.Cleanup(func() {
+		for _, pod := range s.observer.Bare() {
+			if strings.HasPrefix(pod, name+"/") {
+				t.Errorf("I4: %s was bound without an address", pod)
+			}
+		}
+		if err := s.Check(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return name
+}
+
+// subnet adds a subnet for one test. The numbers make its range: 10.n.0.0/bits.
+func (s *system) subnet(t *testing.T, id string, n, bits int) {
+	t.Helper()
+	cidr := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n), 0, 0}), bits)
+	must(t, s.EC2.AddSubnet(id, bed.Zone, cidr))
+}
+
+// nodes adds nodes name-0, name-1, ... that are a group of that name.
+func (s *system) nodes(t *testing.T, name string, n int, instanceType, subnet string) []string {
+	t.Helper()
+	names, err := s.AddNodes(t.Context(), name, n, instanceType, subnet, bed.Group(name))
+	must(t, err)
+	return names
+}
+
+// must ends the test where there is an error.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// noEC2Errors fails the test if EC2 has refused anything: no call is made that
+// must fail (I3).
+func (s *system) noEC2Errors(t *testing.T) {
+	t.Helper()
+	if errs := s.EC2.Errors(); len(errs) > 0 {
+		t.Errorf("I3: EC2 answered %v, want no errors", errs)
+	}
+}

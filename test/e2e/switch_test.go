@@ -1,0 +1,187 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"slotwise.dev/slotwise/allocator/vpc"
+	"slotwise.dev/slotwise/test/bed"
+)
+
+// TestSwitchToPrefixes is the story that Slotwise exists for: a cluster with
+// running pods is switched from secondary IPs to prefix delegation. What fits
+// runs, the rest waits, and runs by itself once the old pods have gone.
+func TestSwitchToPrefixes(t *testing.T) {
+	t.Parallel()
+	const (
+		nodes = 2
+		slots = 5 // of a t3.medium
+		old   = 3 // pods on each node before the switch
+		truth = (slots - old) * 16
+		asked = nodes * slots * 16 // what AWS's formula would have run at once
+	)
+	s := start(t)
+	namespace := s.namespace(t)
+	names := s.nodes(t, "win", nodes, "t3.medium", bed.Subnet)
+	for _, name := range names {
+		must(t, s.CreatePods(t.Context(), namespace, "old-"+name, old, bed.OnNode(name)))
+	}
+	must(t, s.AwaitRunning(t.Context(), namespace, nodes*old))
+
+	must(t, s.PrefixMode(t.Context(), true))
+	s.awaitCapacity(t, names, bed.Capacity{Advertised: old + truth, Remaining: truth})
+
+	must(t, s.CreatePods(t.Context(), namespace, "new", asked))
+	must(t, s.AwaitRunning(t.Context(), namespace, nodes*(old+truth)))
+	if _, err := s.AwaitTurnedAway(t.Context(), namespace, asked-nodes*truth); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitCapacity(t, names, bed.Capacity{Advertised: old + truth})
+
+	for _, name := range names {
+		must(t, s.DeletePods(t.Context(), namespace, "old-"+name, old))
+	}
+	must(t, s.AwaitRunning(t.Context(), namespace, asked))
+	s.awaitCapacity(t, names, bed.Capacity{Advertised: slots * 16})
+	for _, name := range names {
+		if eni := s.Interface(name); len(eni.Prefixes) != slots || len(eni.Addresses) != 0 {
+			t.Errorf("%s has %d prefixes and %d secondary IPs in the end, want %d and none", name, len(eni.Prefixes), len(eni.Addresses), slots)
+		}
+	}
+	s.noEC2Errors(t)
+}
+
+// TestSwitchBackToSecondaryIPs switches from prefixes to secondary IPs with 100
+// pods running: the slots that are empty take secondary IPs, and a prefix goes
+// only when the last of its pods has ended and cooled down.
+func TestSwitchBackToSecondaryIPs(t *testing.T) {
+	t.Parallel()
+	const (
+		slots    = 14 // of an m5.xlarge
+		old      = 100
+		prefixes = 7 // that 100 pods and one warm address take
+		asked    = slots - prefixes + 2
+	)
+	s := start(t)
+	namespace := s.namespace(t)
+	must(t, s.PrefixMode(t.Context(), true))
+	node := s.nodes(t, "win", 1, "m5.xlarge", bed.Subnet)[0]
+	must(t, s.CreatePods(t.Context(), namespace, "old", old))
+	must(t, s.AwaitRunning(t.Context(), namespace, old))
+	s.awaitBlocks(t, node, prefixes, 0)
+	before := s.addresses(t, namespace)
+
+	must(t, s.PrefixMode(t.Context(), false))
+	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: old + slots - prefixes, Remaining: slots - prefixes})
+	must(t, s.CreatePods(t.Context(), namespace, "new", asked))
+	must(t, s.AwaitRunning(t.Context(), namespace, old+slots-prefixes))
+	if _, err := s.AwaitTurnedAway(t.Context(), namespace, asked-(slots-prefixes)); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitBlocks(t, node, prefixes, slots-prefixes)
+
+	emptied, victims := fewestPods(s.Interface(node).Prefixes, before)
+	deleted := time.Now()
+	for _, name := range victims {
+		must(t, s.Kube.Delete(t.Context(), bed.Pod(namespace, name), client.GracePeriodSeconds(0)))
+	}
+	// Its slot takes one of the two pods that wait.
+	must(t, s.AwaitRunning(t.Context(), namespace, old-len(victims)+slots-prefixes+1))
+	s.awaitBlocks(t, node, prefixes-1, slots-prefixes+1)
+	if rest := s.unassigned(t, emptied).Sub(deleted); rest < cooldown {
+		t.Errorf("prefix %s was unassigned %s after its pods had been deleted, want %s at the least", emptied, rest, cooldown)
+	}
+
+	after := s.addresses(t, namespace)
+	for name, address := range before {
+		if now, lives := after[name]; lives && now != address {
+			t.Errorf("pod %s had %s before the switch and has %s after it", name, address, now)
+		}
+	}
+	s.noEC2Errors(t)
+}
+
+// cooldown is how long an address rests after its pod has ended.
+const cooldown = 30 * time.Second
+
+// awaitCapacity waits until each of the nodes shows the same capacity.
+func (s *system) awaitCapacity(t *testing.T, nodes []string, want bed.Capacity) {
+	t.Helper()
+	for _, name := range nodes {
+		must(t, s.Until(t.Context(), fmt.Sprintf("%s shows %+v", name, want), func(ctx context.Context) error {
+			got, err := s.Capacity(ctx, name)
+			if err == nil && got != want {
+				err = fmt.Errorf("it shows %+v", got)
+			}
+			return err
+		}))
+	}
+}
+
+// awaitBlocks waits until a node's interface has these numbers of prefixes and
+// of secondary IPs.
+func (s *system) awaitBlocks(t *testing.T, node string, prefixes, secondaryIPs int) {
+	t.Helper()
+	what := fmt.Sprintf("%s has %d prefixes and %d secondary IPs", node, prefixes, secondaryIPs)
+	must(t, s.Until(t.Context(), what, func(context.Context) error {
+		eni := s.Interface(node)
+		if len(eni.Prefixes) != prefixes || len(eni.Addresses) != secondaryIPs {
+			return fmt.Errorf("it has %d and %d", len(eni.Prefixes), len(eni.Addresses))
+		}
+		return nil
+	}))
+}
+
+// addresses are those of all pods of a namespace that have one, by name.
+func (s *system) addresses(t *testing.T, namespace string) map[string]netip.Addr {
+	t.Helper()
+	var pods corev1.PodList
+	must(t, s.Kube.List(t.Context(), &pods, client.InNamespace(namespace)))
+	all := map[string]netip.Addr{}
+	for _, p := range pods.Items {
+		text, has := p.Annotations[vpc.Annotation]
+		if !has {
+			continue
+		}
+		address, err := vpc.ParseAddress(text)
+		must(t, err)
+		all[p.Name] = address.Addr()
+	}
+	return all
+}
+
+// fewestPods finds the prefix that the fewest pods have their address from.
+func fewestPods(prefixes []netip.Prefix, addresses map[string]netip.Addr) (fewest netip.Prefix, pods []string) {
+	for _, prefix := range prefixes {
+		var inside []string
+		for name, address := range addresses {
+			if prefix.Contains(address) {
+				inside = append(inside, name)
+			}
+		}
+		if !fewest.IsValid() || len(inside) < len(pods) {
+			fewest, pods = prefix, inside
+		}
+	}
+	return fewest, pods
+}
+
+// unassigned is when a block was last taken off an interface.
+func (s *system) unassigned(t *testing.T, block netip.Prefix) time.Time {
+	t.Helper()
+	for _, c := range slices.Backward(s.EC2.Changes()) {
+		if c.Range == block && !c.Assigned {
+			return c.Time
+		}
+	}
+	t.Fatalf("%s was never unassigned", block)
+	return time.Time{}
+}
+
