@@ -38,12 +38,13 @@ var (
 const schedulerName = "slotwise-scheduler"
 
 func TestMain(m *testing.M) {
+	url, ca, err := serve(context.Background()) // as long as the process
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "serve the webhook:", err)
+		os.Exit(1)
+	}
 	os.Exit(controlplane.Main(m, controlplane.Options{}, func(ctx context.Context, c *controlplane.Cluster) error {
 		cluster = c
-		url, ca, err := serve(context.Background()) // as long as the process
-		if err != nil {
-			return err
-		}
 		return errors.Join(install(ctx, url, ca), awaitWebhook(ctx))
 	}))
 }
