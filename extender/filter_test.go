@@ -17,7 +17,6 @@ func TestFilter(t *testing.T) {
 		"callable": {Obtainable: 16},
 		"full":     {Refusal: Full, InUse: 14},
 		"dry":      {Refusal: NoRoomInSubnet},
-		"linux":    {Refusal: NotWindows},
 		"new":      {Refusal: NotReady},
 		"off":      {Refusal: Off},
 		`"\<ö>`:    {Free: 1},
@@ -44,10 +43,10 @@ func TestFilter(t *testing.T) {
 			pod: asksOne, names: []string{"callable", "roomy"}, wantPassed: []string{"callable", "roomy"},
 		},
 		"every reason has its text": {
-			pod: asksOne, names: []string{"full", "dry", "roomy", "linux", "nobody", "new", "off"},
+			pod: asksOne, names: []string{"full", "dry", "roomy", "nobody", "new", "off"},
 			wantPassed: []string{"roomy"},
 			wantFailed: extenderv1.FailedNodesMap{
-				"full": Full.Text(), "dry": NoRoomInSubnet.Text(), "linux": NotWindows.Text(),
+				"full": Full.Text(), "dry": NoRoomInSubnet.Text(),
 				"nobody": Unknown.Text(), "new": NotReady.Text(), "off": Off.Text(),
 			},
 		},

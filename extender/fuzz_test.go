@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"testing"
@@ -41,7 +42,7 @@ func fuzz[Result any](f *testing.F, verb string, check func(t *testing.T, body [
 	handler := newHandler(options)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		recorder := httptest.NewRecorder()
-		handler.ServeHTTP(recorder, httptest.NewRequest("POST", "/"+verb, bytes.NewReader(body)))
+		handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/"+verb, bytes.NewReader(body)))
 		answer := recorder.Body.Bytes()
 		if recorder.Code != 200 {
 			var result only

@@ -53,7 +53,7 @@ type exchange struct {
 	answer []byte
 }
 
-// verb reads x.body and writes x.answer, or returns why it cannot.
+// verb reads x.body and appends to x.answer, or leaves it and returns why.
 type verb func(ctx context.Context, x *exchange) error
 
 func newHandler(options Options) http.Handler {
@@ -82,7 +82,7 @@ func (h *handler) serve(name string, answer verb, status func(error) int) http.H
 
 		err := h.answer(w, r, x, answer)
 		if err != nil {
-			x.answer = appendError(x.answer[:0], err)
+			x.answer = appendError(x.answer, err)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.Itoa(len(x.answer)))

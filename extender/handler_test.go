@@ -70,16 +70,20 @@ func TestBodyLimit(t *testing.T) {
 	}
 }
 
-// TestBodyLimitUnannounced: the length that a client announces is not what is relied on.
-func TestBodyLimitUnannounced(t *testing.T) {
-	options := testOptions(t)
-	options.MaxBody = 100
-	request := httptest.NewRequest(http.MethodPost, "/filter", strings.NewReader(strings.Repeat(" ", 101)))
-	request.ContentLength = -1
-	recorder := httptest.NewRecorder()
-	newHandler(options).ServeHTTP(recorder, request)
-	if !strings.Contains(recorder.Body.String(), "too large") {
-		t.Errorf("answer is %s", recorder.Body)
+// TestBodyLimitAnnounced: the length that a client announces is not what is relied on.
+func TestBodyLimitAnnounced(t *testing.T) {
+	for name, length := range map[string]int64{"nothing": -1, "less": 1, "more than there is memory": 1 << 50} {
+		t.Run(name, func(t *testing.T) {
+			options := testOptions(t)
+			options.MaxBody = 100
+			request := httptest.NewRequest(http.MethodPost, "/filter", strings.NewReader(strings.Repeat(" ", 101)))
+			request.ContentLength = length
+			recorder := httptest.NewRecorder()
+			newHandler(options).ServeHTTP(recorder, request)
+			if !strings.Contains(recorder.Body.String(), "too large") {
+				t.Errorf("answer is %s", recorder.Body)
+			}
+		})
 	}
 }
 
@@ -133,19 +137,38 @@ func TestObserve(t *testing.T) {
 func TestAnswersDoNotMix(t *testing.T) {
 	options := testOptions(t)
 	options.Rooms = fakeRooms{"roomy": {Free: 1}, "full": {Refusal: Full}}
-	handler := newHandler(options)
+	options.MaxBody = 4096
 	body := func(names ...string) string {
 		return marshal(t, extenderv1.ExtenderArgs{Pod: podAsking("1"), NodeNames: &names})
 	}
-	bodies := []string{body("roomy", "full"), `{"Pod":null}`, body("full"), `{"Nodes":{},"x":`, body(), body("roomy")}
-	var want []string
-	for _, body := range bodies {
-		want = append(want, postRaw(newHandler(options), VerbFilter, body))
+	type request struct{ verb, body string }
+	requests := []request{
+		{VerbFilter, body("roomy", "full")},
+		{VerbFilter, `{"NodeNames":["full"]}`},
+		{VerbFilter, `{"Pod":{"metadata":{"uid":"1"}},"NodeNames":["full"]}`},
+		{VerbFilter, body("full")},
+		{VerbFilter, `{"Nodes":{},"x":`},
+		{VerbFilter, `{"Pod":{"metadata":{"uid":"1"}},"NodeNames":["full"]}`},
+		{VerbFilter, `{"Pod":{"metadata":{"uid":"1"}}}`},
+		{VerbFilter, body()},
+		{VerbFilter, strings.Repeat(" ", 4097)},
+		{VerbFilter, body("roomy")},
+		{VerbPrioritize, body("roomy", "full")},
+		{VerbPrioritize, body("full")},
+		{VerbBind, goodBodies(t)[VerbBind]},
+		{VerbBind, `{}`},
+		{VerbPreempt, goodBodies(t)[VerbPreempt]},
+		{VerbPreempt, `{}`},
 	}
+	var want []string
+	for _, r := range requests {
+		want = append(want, postRaw(newHandler(options), r.verb, r.body))
+	}
+	handler := newHandler(options)
 	for range 3 {
-		for i, body := range bodies {
-			if got := postRaw(handler, VerbFilter, body); got != want[i] {
-				t.Errorf("%s is answered %s, want %s", body, got, want[i])
+		for i, r := range requests {
+			if got := postRaw(handler, r.verb, r.body); got != want[i] {
+				t.Errorf("%s of %s is answered %s, want %s", r.verb, r.body, got, want[i])
 			}
 		}
 	}

@@ -66,8 +66,11 @@ func (h *handler) preempt(_ context.Context, x *exchange) error {
 		}
 	}
 	result, err := json.Marshal(preemptionResult{kept})
+	if err != nil {
+		return err
+	}
 	x.answer = append(x.answer, result...)
-	return err
+	return nil
 }
 
 func (a *preemptionArgs) candidates() (map[string]metaVictims, error) {

@@ -19,9 +19,7 @@ const (
 	Full
 	// NoRoomInSubnet: the interface has free slots, but the subnet nothing to put in.
 	NoRoomInSubnet
-	// NotWindows: a node of another operating system.
-	NotWindows
-	// Unknown: the allocator has never seen this node.
+	// Unknown: no Windows node, or none that the allocator has seen.
 	Unknown
 	// NotReady: the node's ledger is not yet rebuilt.
 	NotReady
@@ -35,7 +33,6 @@ var refusalLabels = [refusals]string{
 	Fits:           "fits",
 	Full:           "full",
 	NoRoomInSubnet: "no_room_in_subnet",
-	NotWindows:     "not_windows",
 	Unknown:        "unknown",
 	NotReady:       "not_ready",
 	Off:            "off",
@@ -44,8 +41,7 @@ var refusalLabels = [refusals]string{
 var refusalTexts = [refusals]string{
 	Full:           "no IPv4 address left on the node's network interface: end pods there or add Windows nodes",
 	NoRoomInSubnet: "the node's subnet has no free address or /28 block: free some or add nodes in another subnet",
-	NotWindows:     "not a Windows node: select kubernetes.io/os=windows in the pod",
-	Unknown:        "node unknown to Slotwise: check its spec.providerID and its label kubernetes.io/os=windows",
+	Unknown:        "no Windows node that Slotwise knows: check its label kubernetes.io/os=windows and its spec.providerID",
 	NotReady:       "the node's network interface is still being read from EC2: wait a moment",
 	Off:            "Windows IPAM is off: set enable-windows-ipam to true and remove the Deployment vpc-resource-controller",
 }

@@ -65,7 +65,7 @@ func (a *nodeArgs) readObject() error {
 	if err := a.expect(jsontext.KindEndObject); err != nil {
 		return err
 	}
-	if _, err := a.decoder.ReadToken(); err != io.EOF {
+	if _, err := a.decoder.ReadToken(); !errors.Is(err, io.EOF) {
 		return errors.New("there is text after the object")
 	}
 	return nil

@@ -41,7 +41,7 @@ func newServer(options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", options.Address)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", options.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := s.http.Shutdown(stopping); err != nil {
 		return fmt.Errorf("extender: requests cut off after %s: %w", s.stopTime, errors.Join(err, s.http.Close()))
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("extender: serving %s: %w", s.Addr(), err)
+	}
 	return nil
 }
 
