@@ -160,6 +160,10 @@ func (a *Allocator) running() bool {
 	return s.Enabled && s.Obstacle == ""
 }
 
+// active says that addresses may be given and EC2 be asked for changes: the
+// system is on, this process leads, and it knows what all pods hold.
+func (a *Allocator) active() bool { return a.running() && a.synced() && a.leading() }
+
 func (a *Allocator) targets() warmpool.Targets { return a.state.Load().Targets }
 
 // synced says that the pods of all nodes have been read.

@@ -106,7 +106,7 @@ func (n *node) refusal() error {
 		return errOff
 	case !n.a.leading():
 		return errNotLeading
-	case !n.ready || !n.a.synced():
+	case !n.a.active() || !n.ready:
 		return errNotReady
 	}
 	return nil
@@ -168,7 +168,7 @@ func (n *node) post(ctx context.Context, uid types.UID, address netip.Prefix) er
 	b := n.bindings[uid]
 	n.mu.Unlock()
 	if b == nil {
-		return errors.New("the pod has ended")
+		return errors.New("the pod has ended, or is bound already")
 	}
 	err := n.a.recorder.open(ctx, n)
 	if err == nil && !n.a.held() {

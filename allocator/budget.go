@@ -177,6 +177,14 @@ func (b *budget) gave(blocks []netip.Prefix) {
 	})
 }
 
+// drifted enters blocks that others have taken or given back.
+func (b *budget) drifted(d ledger.Drift) {
+	b.update(func() {
+		b.note(d.Appeared, true)
+		b.note(d.Vanished, false)
+	})
+}
+
 func (b *budget) note(blocks []netip.Prefix, taken bool) {
 	for _, p := range blocks {
 		c := change{p, taken, time.Now()}

@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -93,11 +94,13 @@ func (c *controllers) start(ctx context.Context) error {
 
 func (c *controllers) node(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
 	var n corev1.Node
-	if err := c.client.Get(ctx, r.NamespacedName, &n); client.IgnoreNotFound(err) != nil {
-		return reconcile.Result{}, err
-	} else if err != nil {
+	err := c.client.Get(ctx, r.NamespacedName, &n)
+	if apierrors.IsNotFound(err) {
 		c.Gone(r.Name)
 		return reconcile.Result{}, nil
+	}
+	if err != nil {
+		return reconcile.Result{}, err
 	}
 	c.follow(&n)
 	return reconcile.Result{}, nil

@@ -30,7 +30,7 @@ func (n *node) serve(ctx context.Context) {
 	if !ok {
 		return
 	}
-	w := &worker{node: n, described: described}
+	w := &worker{node: n, described: settled(described)}
 	w.run(ctx)
 }
 

@@ -80,7 +80,7 @@ func (n *node) update(f func(l *ledger.Ledger, now time.Time)) {
 	now := time.Now()
 	n.ledger.Advance(now)
 	f(n.ledger, now)
-	if n.ready && n.a.running() {
+	if n.ready && n.a.active() {
 		n.serveWaiting(now)
 	}
 	n.settleClaim()
@@ -168,7 +168,7 @@ func (n *node) publish(now time.Time) {
 	if last == nil || last.InUse != s.InUse || last.Cooling != s.Cooling {
 		n.busy.stir(now)
 	}
-	if s.ready {
+	if s.ready && n.a.synced() {
 		n.a.advertise(n.name)
 		n.a.record(n)
 	}

@@ -182,7 +182,11 @@ func (w *podWatch) Replace(objs []any, _ string) error {
 			w.ended(uid)
 		}
 	}
-	w.a.started.Store(true)
+	if !w.a.started.Swap(true) {
+		for _, n := range w.a.everyNode() {
+			n.update(func(*ledger.Ledger, time.Time) {}) // it may act from now on
+		}
+	}
 	return nil
 }
 

@@ -20,6 +20,7 @@ const (
 // worker makes the EC2 calls of one node, one after the other.
 type worker struct {
 	*node
+	short     bool      // the subnet lacks what the node wants, and the node was told so
 	outOfStep bool      // the ENI must be described before the next call
 	described time.Time // when it was described last
 	notBefore time.Time // no change is asked of EC2 before
@@ -56,6 +57,13 @@ func (w *worker) step(ctx context.Context) time.Time {
 	}
 	if err := w.a.cloud.Admit(ctx, action(call), w.urgency); err != nil {
 		return time.Time{} // ctx has ended
+	}
+	if !call.Assign() {
+		// A restart must not trust in free addresses of a block that is gone.
+		if err := w.a.recorder.open(ctx, w.node); err != nil {
+			w.a.log.Info("release put off", "node", w.name, "error", err.Error())
+			return time.Now().Add(retry)
+		}
 	}
 	if call, ok := w.begin(action(call)); ok {
 		w.settle(call, w.execute(ctx, call))
@@ -98,15 +106,12 @@ func (w *worker) plan(now time.Time) (ledger.Call, time.Time) {
 	if free := w.ledger.NextFree(); !free.IsZero() && free.Before(next) {
 		next = free
 	}
-	if !w.ready || !w.a.running() {
-		return ledger.Call{}, next
-	}
-	if !w.a.leading() {
+	if !w.ready || !w.a.active() {
 		return ledger.Call{}, earlier(next, now.Add(retry))
 	}
 	call, ok := w.planned()
 	if !ok {
-		w.reportShortage()
+		w.noticeShortage()
 		return ledger.Call{}, next
 	}
 	due := w.notBefore
@@ -129,8 +134,8 @@ func (w *worker) planned() (ledger.Call, bool) {
 	return w.ledger.Plan(w.a.targets().Want(c), room)
 }
 
-// reportShortage notes that the node would take blocks that the subnet has not.
-func (w *worker) reportShortage() {
+// noticeShortage notes when the node would take blocks that the subnet has not.
+func (w *worker) noticeShortage() {
 	c := w.ledger.Counts()
 	have := c.Prefixes
 	if c.Mode == ledger.SecondaryIP {
@@ -138,6 +143,8 @@ func (w *worker) reportShortage() {
 	}
 	if c.Open > 0 && w.a.targets().Want(c) > have && w.budget.available(c.Mode)+w.own.count == 0 {
 		w.lacks(c.Mode, false)
+	} else {
+		w.short = false
 	}
 }
 
@@ -158,7 +165,7 @@ func (w *worker) begin(turn cloud.Action) (ledger.Call, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	call, ok := w.planned()
-	if !ok || !w.ready || !w.a.running() || !w.a.leading() || action(call) != turn {
+	if !ok || !w.ready || !w.a.active() || action(call) != turn {
 		return ledger.Call{}, false
 	}
 	if call.Assign() {
@@ -241,15 +248,22 @@ func (w *worker) follow(c ledger.Call, class cloud.Class, err error) {
 	case cloud.Refused:
 		w.notBefore = time.Now().Add(refusedFor)
 		w.a.events.refused(w.name, err)
+	case cloud.None, cloud.Lost: // Lost is looked up by the next step
 	}
 }
 
 // lacks notes a shortage in the subnet, and tells so on the node once.
 func (w *worker) lacks(k ledger.Kind, denied bool) {
+	if w.short && !denied {
+		return
+	}
 	if w.budget.lacks(k, denied) {
 		w.a.lookAtSubnet(w.budget)
 	}
-	w.a.events.noRoom(w.name, w.budget.id, k)
+	if !w.short {
+		w.short = true
+		w.a.events.noRoom(w.name, w.budget.id, k)
+	}
 }
 
 // refuseUnfit turns away the binds that can no longer be served, the latest
@@ -287,6 +301,11 @@ func (w *worker) look(ctx context.Context) {
 	w.sync(i)
 }
 
+// settled is when an ENI counts as described for which the next describe is
+// due as soon as it cannot lag behind the given time. What a describe shows and
+// nobody explains may be old; it cools for longer than that.
+func settled(asOf time.Time) time.Time { return asOf.Add(ledger.Settle + time.Second - resync) }
+
 // sync enters what a describe has shown.
 func (w *worker) sync(i cloud.Interface) {
 	var drift ledger.Drift
@@ -300,8 +319,10 @@ func (w *worker) sync(i cloud.Interface) {
 	if drift.None() {
 		return
 	}
+	w.described = settled(i.AsOf)
 	w.a.log.Info("EC2 and the ledger differed", "node", w.name, "eni", w.eni,
 		"appeared", drift.Appeared, "vanished", drift.Vanished, "stranded pods", len(drift.Stranded))
+	w.budget.drifted(drift)
 	w.a.metrics.drifts.Inc()
 	w.a.events.drift(w.name, drift)
 	w.a.lookAtSubnet(w.budget)

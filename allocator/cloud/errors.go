@@ -17,19 +17,19 @@ type Class uint8
 const (
 	// None is the class of no error.
 	None Class = iota
-	// RetryLater: throttled, so certainly not done.
+	// RetryLater means: throttled, so certainly not done.
 	RetryLater
-	// NoRoom: the subnet cannot give it. Not done.
+	// NoRoom means: the subnet cannot give it. Not done.
 	NoRoom
-	// OutOfStep: the interface is not as the caller thinks. Not done; describe
+	// OutOfStep means: the interface is not as the caller thinks. Not done; describe
 	// it before asking for anything else.
 	OutOfStep
-	// Gone: EC2 does not know the thing, or no longer. EC2 may also not know a
+	// Gone means: EC2 does not know the thing, or no longer. EC2 may also not know a
 	// thing yet in the first seconds of its life.
 	Gone
-	// Refused: not done, and will not be until a person mends something.
+	// Refused means: not done, and will not be until a person mends something.
 	Refused
-	// Lost: no answer, or none that can be trusted. A change may have been done:
+	// Lost means: no answer, or none that can be trusted. A change may have been done:
 	// look it up.
 	Lost
 )
@@ -146,7 +146,7 @@ func (e *Error) mend() string {
 		return "EC2 does not know it"
 	case Refused:
 		return e.mendRefused()
-	case Lost:
+	case None, Lost:
 		if e.Action == Assign || e.Action == Unassign {
 			return "it may have been done; the interface is looked up before anything else is asked of it"
 		}

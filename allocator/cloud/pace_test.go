@@ -10,7 +10,7 @@ var dawn = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 func TestPace(t *testing.T) {
 	const full = 8.0
 	cut := dawn.Add(time.Minute)
-	after := func(d time.Duration) time.Time { return cut.Add(d) }
+	after := cut.Add
 	cases := map[string]struct {
 		pace pace
 		at   time.Time

@@ -1,8 +1,10 @@
 package ledger
 
 import (
+	"flag"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -34,8 +36,6 @@ type snapshot struct {
 	at  time.Time
 	eni []netip.Prefix
 }
-
-var pool = netip.MustParsePrefix("10.0.0.0/16")
 
 func newWorld(t *rapid.T) *world {
 	slots := rapid.IntRange(1, 14).Draw(t, "slots")
@@ -234,6 +234,10 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			w.T = t
 			w.describe(rapid.Bool().Draw(t, "stale"))
 		},
+		"the process restarts": func(t *rapid.T) {
+			w.T = t
+			w.restart(rapid.Bool().Draw(t, "with a promise"))
+		},
 		"another hand takes a block away": func(t *rapid.T) {
 			w.T = t
 			if len(w.eni) == 0 {
@@ -278,6 +282,36 @@ func (w *world) describe(stale bool) {
 	}
 	w.l.Sync(seen, w.now, w.now)
 	w.serve()
+}
+
+// restart throws the ledger away and begins with what EC2 and the API server
+// show. The promise of the process before is what it would have left behind:
+// nothing was given or unassigned since.
+func (w *world) restart(promise bool) {
+	var free []netip.Prefix
+	if promise && w.call == nil && !w.l.InDoubt() && !w.meddle {
+		free = w.l.Free()
+	}
+	if w.call != nil {
+		w.execute()
+		w.call = nil
+	}
+	if w.meddle {
+		// A block that another hand took away while it cooled, and that EC2 gives
+		// again after a restart: nobody is left who could know.
+		clear(w.ended)
+	}
+	w.past = nil // the allocator looks again before anything adopted has cooled
+	next := New(0, w.l.mode)
+	for pod, a := range w.live {
+		if a.IsValid() {
+			next.Hold(pod, a, w.now)
+		}
+	}
+	next.SetSlots(w.slots)
+	next.Sync(w.eni, w.now, w.now)
+	next.Trust(free, w.now)
+	w.l = next
 }
 
 // check holds at every moment.
@@ -339,6 +373,17 @@ func (w *world) settle() {
 	if c := w.l.Counts(); c.Open != max(0, w.slots-len(w.eni)) {
 		w.Fatalf("I6: %d slots open, the ENI has %d of %d in use", c.Open, len(w.eni), w.slots)
 	}
+}
+
+// histories is how many random histories a run tries.
+const histories = "3000"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set(histories) // a number
+	}
+	os.Exit(m.Run())
 }
 
 // I1, I2, I3, I5 and I6 on random histories: see world for what may happen.

@@ -8,8 +8,6 @@ import (
 	"slotwise.dev/slotwise/allocator/ledger"
 )
 
-func set(v int) *int { return &v }
-
 func TestPrefixes(t *testing.T) {
 	for name, c := range map[string]struct {
 		targets Targets
@@ -19,14 +17,14 @@ func TestPrefixes(t *testing.T) {
 		"defaults, no pod":                          {Targets{}, 0, 1},
 		"defaults, one short of a prefix":           {Targets{}, 15, 1},
 		"defaults, a full prefix":                   {Targets{}, 16, 2},
-		"a warm prefix":                             {Targets{WarmPrefixes: set(1)}, 5, 2},
-		"warm IPs spill over":                       {Targets{WarmIPs: set(5)}, 12, 2},
-		"warm IPs and minimum":                      {Targets{WarmIPs: set(7), MinimumIPs: set(20)}, 26, 3},
-		"minimum alone, warm IPs at the default":    {Targets{MinimumIPs: set(40)}, 0, 3},
-		"warm IPs override warm prefixes":           {Targets{WarmPrefixes: set(5), WarmIPs: set(1)}, 0, 1},
-		"the minimum overrides warm prefixes":       {Targets{WarmPrefixes: set(5), MinimumIPs: set(3)}, 0, 1},
-		"zero and negative values mean the default": {Targets{WarmPrefixes: set(0), WarmIPs: set(-1), MinimumIPs: set(0)}, 16, 2},
-		"a zero does not override warm prefixes":    {Targets{WarmPrefixes: set(2), WarmIPs: set(0)}, 5, 3},
+		"a warm prefix":                             {Targets{WarmPrefixes: new(1)}, 5, 2},
+		"warm IPs spill over":                       {Targets{WarmIPs: new(5)}, 12, 2},
+		"warm IPs and minimum":                      {Targets{WarmIPs: new(7), MinimumIPs: new(20)}, 26, 3},
+		"minimum alone, warm IPs at the default":    {Targets{MinimumIPs: new(40)}, 0, 3},
+		"warm IPs override warm prefixes":           {Targets{WarmPrefixes: new(5), WarmIPs: new(1)}, 0, 1},
+		"the minimum overrides warm prefixes":       {Targets{WarmPrefixes: new(5), MinimumIPs: new(3)}, 0, 1},
+		"zero and negative values mean the default": {Targets{WarmPrefixes: new(0), WarmIPs: new(-1), MinimumIPs: new(0)}, 16, 2},
+		"a zero does not override warm prefixes":    {Targets{WarmPrefixes: new(2), WarmIPs: new(0)}, 5, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.targets.Prefixes(c.pods, prefixesFor(c.pods)); got != c.want {
@@ -42,15 +40,15 @@ func TestSecondaryIPs(t *testing.T) {
 		pods    int
 		want    int
 	}{
-		"warm beyond the need":            {Targets{WarmIPs: set(1), MinimumIPs: set(0)}, 5, 6},
-		"warm beyond a met minimum":       {Targets{WarmIPs: set(1), MinimumIPs: set(3)}, 3, 4},
-		"the minimum asks for more":       {Targets{WarmIPs: set(5), MinimumIPs: set(10)}, 0, 10},
-		"warm asks for more":              {Targets{WarmIPs: set(10), MinimumIPs: set(10)}, 10, 20},
+		"warm beyond the need":            {Targets{WarmIPs: new(1), MinimumIPs: new(0)}, 5, 6},
+		"warm beyond a met minimum":       {Targets{WarmIPs: new(1), MinimumIPs: new(3)}, 3, 4},
+		"the minimum asks for more":       {Targets{WarmIPs: new(5), MinimumIPs: new(10)}, 0, 10},
+		"warm asks for more":              {Targets{WarmIPs: new(10), MinimumIPs: new(10)}, 10, 20},
 		"defaults":                        {Targets{}, 0, 3},
 		"defaults with pods":              {Targets{}, 7, 10},
-		"zero warm IPs mean one":          {Targets{WarmIPs: set(0), MinimumIPs: set(0)}, 4, 5},
-		"negative values mean defaults":   {Targets{WarmIPs: set(-4), MinimumIPs: set(-4)}, 2, 5},
-		"warm prefixes mean nothing here": {Targets{WarmPrefixes: set(9)}, 2, 5},
+		"zero warm IPs mean one":          {Targets{WarmIPs: new(0), MinimumIPs: new(0)}, 4, 5},
+		"negative values mean defaults":   {Targets{WarmIPs: new(-4), MinimumIPs: new(-4)}, 2, 5},
+		"warm prefixes mean nothing here": {Targets{WarmPrefixes: new(9)}, 2, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.targets.SecondaryIPs(c.pods); got != c.want {

@@ -115,7 +115,10 @@ func newAllocator(ctx context.Context, mgr ctrl.Manager, kube kubernetes.Interfa
 	if err != nil {
 		return nil, err
 	}
-	return a, a.SetupWithManager(mgr, configMap)
+	if err := a.SetupWithManager(mgr, configMap); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 func newExtender(a *allocator.Allocator, mutual *tls.Config, c config) (*extender.Server, error) {

@@ -18,7 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -47,6 +47,9 @@ var ConfigMap = types.NamespacedName{Namespace: "kube-system", Name: "amazon-vpc
 type Options struct {
 	controlplane.Options
 	EC2 ec2sim.Options
+	// Replicas is how many processes of slotwise there are; 0 is one. Several are
+	// reached as by their Services, see service.go.
+	Replicas int
 	// Args are added to those of slotwise.
 	Args []string
 	// Progress, where set, is told what is being done.
@@ -58,19 +61,23 @@ type Bed struct {
 	*controlplane.Cluster
 	EC2       *ec2sim.Server
 	Kube      client.Client // may do everything
-	Slotwise  *controlplane.Process
+	Slotwise  *Replica      // the first, and mostly the only one
+	Replicas  []*Replica
 	Scheduler *controlplane.Process
 
 	args     []string
 	binary   string
-	endpoint string // of EC2
-	ports    struct{ extender, webhook, metrics, health int }
+	endpoint string                          // of EC2
+	at       struct{ extender, webhook int } // the ports at which Slotwise is reached
+
+	services     []*service
+	stopWatching context.CancelFunc // of the leader's label
 }
 
 // Start brings everything up and returns once pods can be scheduled. Slotwise
 // is on, in secondary IP mode.
 func Start(ctx context.Context, o Options) (_ *Bed, err error) {
-	b := &Bed{args: o.Args, EC2: ec2sim.New(o.EC2)}
+	b := &Bed{args: o.Args, EC2: ec2sim.New(o.EC2), stopWatching: func() {}}
 	say := o.Progress
 	if say == nil {
 		say = func(string) {}
@@ -98,6 +105,12 @@ func Start(ctx context.Context, o Options) (_ *Bed, err error) {
 		return nil, err
 	}
 	say("installing manifests/ and starting slotwise")
+	if err := b.newReplicas(max(1, o.Replicas)); err != nil {
+		return nil, err
+	}
+	if err := b.startServices(); err != nil {
+		return nil, err
+	}
 	if err := b.install(ctx); err != nil {
 		return nil, err
 	}
@@ -122,12 +135,16 @@ func (b *Bed) Fail(err error) error {
 
 // Stop ends everything.
 func (b *Bed) Stop() error {
-	var err error
+	var errs []error
+	b.stopWatching()
+	for _, s := range b.services {
+		errs = append(errs, s.close())
+	}
 	if b.Cluster != nil {
-		err = b.Cluster.Stop()
+		errs = append(errs, b.Cluster.Stop())
 	}
 	b.EC2.Close()
-	return err
+	return errors.Join(errs...)
 }
 
 // build compiles the program as it stands, unless SLOTWISE_BINARY names one.
@@ -143,78 +160,26 @@ func build(ctx context.Context, dir string) (string, error) {
 	return binary, nil
 }
 
-// StartSlotwise starts the program as its own ServiceAccount and returns once
-// it leads and serves.
-func (b *Bed) StartSlotwise(ctx context.Context) error {
-	kubeconfig, err := b.ServiceAccountKubeconfig(ctx, Namespace, "slotwise")
-	if err != nil {
-		return err
-	}
-	args := append([]string{
-		"run",
-		"--kubeconfig=" + kubeconfig,
-		"--namespace=" + Namespace,
-		"--aws-region=" + Region,
-		"--ec2-endpoint=" + b.endpoint,
-		"--extender-address=" + loopback(b.ports.extender),
-		"--webhook-port=" + strconv.Itoa(b.ports.webhook),
-		"--metrics-address=" + loopback(b.ports.metrics),
-		"--health-address=" + loopback(b.ports.health),
-		"--cert-names=localhost",
-	}, b.args...)
-	b.Slotwise, err = b.Run(ctx, controlplane.Command{
-		Name: "slotwise",
-		Path: b.binary,
-		Args: args,
-		Env:  []string{"AWS_ACCESS_KEY_ID=AKIDSIMULATED", "AWS_SECRET_ACCESS_KEY=simulated", "AWS_EC2_METADATA_DISABLED=true"},
-		Ready: func(ctx context.Context) error {
-			return errors.Join(get(ctx, "http://"+loopback(b.ports.health)+"/readyz"), b.leads(ctx))
-		},
-	})
-	return err
-}
-
-// leads says whether some replica holds the lease and serves the extender.
-func (b *Bed) leads(ctx context.Context) error {
-	text, err := fetch(ctx, "http://"+loopback(b.ports.metrics)+"/metrics")
-	if err != nil {
-		return err
-	}
-	if !strings.Contains(text, "\nslotwise_leader 1\n") {
-		return errors.New("slotwise does not lead yet")
-	}
-	return nil
-}
-
-// Metrics is what Slotwise shows to Prometheus.
-func (b *Bed) Metrics(ctx context.Context) (string, error) {
-	return fetch(ctx, "http://"+loopback(b.ports.metrics)+"/metrics")
-}
-
 func loopback(port int) string { return "localhost:" + strconv.Itoa(port) }
 
-// choosePorts takes ports that are free now. They are below those that systems
-// give to outgoing connections, so they stay free across restarts.
-func (b *Bed) choosePorts() error {
-	next := 10000 + os.Getpid()%5000
-	for _, p := range []*int{&b.ports.extender, &b.ports.webhook, &b.ports.metrics, &b.ports.health} {
-		for {
-			next++
-			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(next))
-			if err != nil {
-				if next > 20000 {
-					return fmt.Errorf("no free port: %w", err)
-				}
-				continue
-			}
-			if err := l.Close(); err != nil {
-				return err
-			}
-			*p = next
-			break
+// lastPort is the port that a bed of this process took last.
+var lastPort atomic.Int32
+
+func init() { lastPort.Store(int32(10000 + os.Getpid()%5000)) }
+
+// freePort takes a port that is free now. It is below those that systems give to
+// outgoing connections, so it stays free across restarts.
+func freePort() (int, error) {
+	for {
+		port := int(lastPort.Add(1))
+		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err == nil {
+			return port, l.Close()
+		}
+		if port > 20000 {
+			return 0, fmt.Errorf("no free port: %w", err)
 		}
 	}
-	return nil
 }
 
 // timeout bounds what the helpers wait for. On a machine that does nothing else

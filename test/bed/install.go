@@ -33,9 +33,6 @@ const (
 // install applies the manifests. Only the webhook's address differs: a URL
 // instead of a Service.
 func (b *Bed) install(ctx context.Context) error {
-	if err := b.choosePorts(); err != nil {
-		return err
-	}
 	objects, err := manifests.Build(installation)
 	if err != nil {
 		return err
@@ -62,7 +59,7 @@ func (b *Bed) redirect(o *unstructured.Unstructured) error {
 		if err != nil {
 			return err
 		}
-		hook["clientConfig"] = map[string]any{"url": "https://" + loopback(b.ports.webhook) + path}
+		hook["clientConfig"] = map[string]any{"url": "https://" + loopback(b.at.webhook) + path}
 	}
 	return unstructured.SetNestedSlice(o.Object, hooks, "webhooks")
 }
@@ -83,7 +80,7 @@ func (b *Bed) StartScheduler(ctx context.Context) error {
 		return err
 	}
 	extender := config["extenders"].([]any)[0].(map[string]any)
-	extender["urlPrefix"] = "https://" + loopback(b.ports.extender)
+	extender["urlPrefix"] = "https://" + loopback(b.at.extender)
 	extender["tlsConfig"] = map[string]any{
 		"caFile":   filepath.Join(dir, "ca.crt"),
 		"certFile": filepath.Join(dir, corev1.TLSCertKey),
@@ -126,7 +123,8 @@ func (b *Bed) Configure(ctx context.Context, data map[string]string) error {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: ConfigMap.Namespace, Name: ConfigMap.Name},
 	}
-	if err := b.Kube.Create(ctx, cm.DeepCopy()); client.IgnoreAlreadyExists(err) != nil {
+	err := b.Kube.Create(ctx, cm.DeepCopy())
+	if client.IgnoreAlreadyExists(err) != nil {
 		return err
 	}
 	if err := b.Kube.Get(ctx, ConfigMap, cm); err != nil {
@@ -164,7 +162,7 @@ func fetch(ctx context.Context, url string) (string, error) {
 		return "", err
 	}
 	body, err := io.ReadAll(answer.Body)
-	if err = errors.Join(err, answer.Body.Close()); err != nil {
+	if err := errors.Join(err, answer.Body.Close()); err != nil {
 		return "", err
 	}
 	if answer.StatusCode != http.StatusOK {

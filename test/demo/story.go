@@ -198,7 +198,7 @@ func (s *story) awaitTotal(ctx context.Context, want int) error {
 	return err
 }
 
-func (s *story) end(ctx context.Context) error {
+func (s *story) end(context.Context) error {
 	bare := s.observer.Bare()
 	calls, failed := s.EC2.Counts(), s.EC2.Errors()
 	s.say("the end")

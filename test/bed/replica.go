@@ -1,0 +1,196 @@
+package bed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"slotwise.dev/slotwise/test/controlplane"
+)
+
+// Replica is one process of Slotwise. Where there are several, each has a Pod
+// object of its own name, which it labels while it leads.
+type Replica struct {
+	*controlplane.Process // the latest; nil before the first start
+
+	Name string
+
+	bed   *Bed
+	ports struct{ extender, webhook, metrics, health int }
+	ready atomic.Bool // as its readiness probe sees it
+}
+
+// newReplicas chooses the names and ports of n replicas.
+func (b *Bed) newReplicas(n int) error {
+	for i := range n {
+		r := &Replica{Name: "slotwise", bed: b}
+		if n > 1 {
+			r.Name += "-" + strconv.Itoa(i)
+		}
+		for _, port := range []*int{&r.ports.extender, &r.ports.webhook, &r.ports.metrics, &r.ports.health} {
+			var err error
+			if *port, err = freePort(); err != nil {
+				return err
+			}
+		}
+		b.Replicas = append(b.Replicas, r)
+	}
+	b.Slotwise = b.Replicas[0]
+	return nil
+}
+
+// StartSlotwise starts the replicas that do not run, and returns once one of
+// them leads and serves.
+func (b *Bed) StartSlotwise(ctx context.Context) error {
+	for _, r := range b.Replicas {
+		if r.Runs() {
+			continue
+		}
+		if err := r.Start(ctx); err != nil {
+			return err
+		}
+	}
+	return b.Until(ctx, "Slotwise leads", func(ctx context.Context) error {
+		_, err := b.Leader(ctx)
+		return err
+	})
+}
+
+// Leader is the replica that holds the lease and serves the extender.
+func (b *Bed) Leader(ctx context.Context) (*Replica, error) {
+	for _, r := range b.Replicas {
+		if r.leads(ctx) {
+			return r, nil
+		}
+	}
+	return nil, errors.New("no replica leads")
+}
+
+// Metrics is what the first replica shows to Prometheus.
+func (b *Bed) Metrics(ctx context.Context) (string, error) { return b.Slotwise.Metrics(ctx) }
+
+// Start starts the program, as Slotwise's own ServiceAccount, and returns once
+// it is ready; it need not lead.
+func (r *Replica) Start(ctx context.Context) error {
+	kubeconfig, err := r.bed.ServiceAccountKubeconfig(ctx, Namespace, "slotwise")
+	if err != nil {
+		return err
+	}
+	args := []string{
+		"run",
+		"--kubeconfig=" + kubeconfig,
+		"--namespace=" + Namespace,
+		"--aws-region=" + Region,
+		"--ec2-endpoint=" + r.bed.endpoint,
+		"--extender-address=" + loopback(r.ports.extender),
+		"--webhook-port=" + strconv.Itoa(r.ports.webhook),
+		"--metrics-address=" + loopback(r.ports.metrics),
+		"--health-address=" + loopback(r.ports.health),
+		"--cert-names=localhost",
+	}
+	if len(r.bed.Replicas) > 1 {
+		if err := r.createPod(ctx); err != nil {
+			return err
+		}
+		args = append(args, "--pod-name="+r.Name)
+	}
+	r.Process, err = r.bed.Run(ctx, controlplane.Command{
+		Name:  r.Name,
+		Path:  r.bed.binary,
+		Args:  append(args, r.bed.args...),
+		Env:   []string{"AWS_ACCESS_KEY_ID=AKIDSIMULATED", "AWS_SECRET_ACCESS_KEY=simulated", "AWS_EC2_METADATA_DISABLED=true"},
+		Ready: r.probe,
+	})
+	if err == nil {
+		go r.keepReady(r.Process)
+	}
+	return err
+}
+
+// Runs says that the process has been started and has not ended. One that is
+// frozen runs.
+func (r *Replica) Runs() bool {
+	if r.Process == nil {
+		return false
+	}
+	select {
+	case <-r.Done():
+		return false
+	default:
+		return true
+	}
+}
+
+// Metrics is what the replica shows to Prometheus.
+func (r *Replica) Metrics(ctx context.Context) (string, error) {
+	return fetch(ctx, "http://"+loopback(r.ports.metrics)+"/metrics")
+}
+
+func (r *Replica) leads(ctx context.Context) bool {
+	text, err := r.Metrics(ctx)
+	return err == nil && strings.Contains(text, "\nslotwise_leader 1\n")
+}
+
+func (r *Replica) probe(ctx context.Context) error {
+	return get(ctx, "http://"+loopback(r.ports.health)+"/readyz")
+}
+
+// The readiness probe of manifests/base/deployment.yaml, with what it leaves to
+// Kubernetes' defaults.
+const (
+	probePeriod   = 5 * time.Second
+	probeTimeout  = time.Second
+	probeFailures = 3
+)
+
+// keepReady plays the kubelet: it probes a process that has become ready until
+// it ends.
+func (r *Replica) keepReady(p *controlplane.Process) {
+	r.ready.Store(true)
+	defer r.ready.Store(false)
+	tick := time.NewTicker(probePeriod)
+	defer tick.Stop()
+	for failures := 0; ; {
+		select {
+		case <-p.Done():
+			return
+		case <-tick.C:
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+		if err := r.probe(ctx); err != nil {
+			failures++
+		} else {
+			failures = 0
+		}
+		cancel()
+		r.ready.Store(failures < probeFailures)
+	}
+}
+
+// createPod makes the replica's Pod object. It is on a node that does not exist,
+// so no kubelet touches it.
+func (r *Replica) createPod(ctx context.Context) error {
+	err := r.bed.Kube.Create(ctx, &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: Namespace, Name: r.Name,
+			Labels: map[string]string{"app.kubernetes.io/name": "slotwise"},
+		},
+		Spec: corev1.PodSpec{
+			NodeName:           "control-plane",
+			ServiceAccountName: "slotwise",
+			Containers:         []corev1.Container{{Name: "slotwise", Image: "slotwise"}},
+		},
+	})
+	if client.IgnoreAlreadyExists(err) != nil {
+		return fmt.Errorf("create the pod of %s: %w", r.Name, err)
+	}
+	return nil
+}
