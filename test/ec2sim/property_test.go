@@ -149,7 +149,7 @@ func (h *history) assignNamed(t *rapid.T) {
 	switch {
 	case named.Bits() == 28 && before.Type == "m4.large":
 		want = ec2sim.CodeUnsupported
-	case 1+used(before)+1 > before.Limit:
+	case 1+used(before) >= before.Limit:
 		want = ec2sim.CodeLimitExceeded
 	case !free:
 		want = ec2sim.CodeInvalidValue

@@ -132,6 +132,9 @@ func (s *Server) serve(q query, call int) (answer, error) {
 	if !ok {
 		return nil, refuse(CodeInvalidAction, "The action %s is not valid for this web service.", q.action)
 	}
+	if q.form.Get("DryRun") == "true" {
+		return nil, refuse(CodeUnsupported, "the simulator knows no dry run")
+	}
 	if !s.behaviour.admits(q.action) {
 		return nil, errThrottled
 	}

@@ -19,13 +19,22 @@ import (
 )
 
 // inProcess lets the SDK talk to the simulator without a network, so that both
-// live in a synctest bubble and time is free.
+// live in a synctest bubble and time is free. It cannot drop connections.
 type inProcess struct{ sim *ec2sim.Server }
 
 func (p inProcess) Do(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
-	p.sim.ServeHTTP(w, r)
-	return w.Result(), nil
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		p.sim.ServeHTTP(w, r)
+	}()
+	select {
+	case <-served:
+		return w.Result(), nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
 }
 
 // bubble runs a test in a bubble with an instance i-1 in 10.0.0.0/24.
@@ -110,16 +119,18 @@ func TestThrottle(t *testing.T) {
 		got := []int{admitted()}
 		time.Sleep(2 * time.Second)
 		got = append(got, admitted())
+		sim.SetThrottle(map[string]ec2sim.Bucket{ec2sim.AnyAction: {Burst: 3}})
+		got = append(got, admitted())
 		sim.SetThrottle(nil)
 		got = append(got, admitted())
-		if want := []int{5, 4, 10}; !cmp.Equal(got, want) {
-			t.Errorf("admitted of 10 at once, 2 s later, without throttling: %v, want %v", got, want)
+		if want := []int{5, 4, 3, 10}; !cmp.Equal(got, want) {
+			t.Errorf("admitted of 10 at once, 2 s later, with 3, without throttling: %v, want %v", got, want)
 		}
-		if throttled := sim.Errors()[ec2sim.CodeThrottled]; throttled != 11 {
-			t.Errorf("the log has %d throttled calls, want 11", throttled)
+		if throttled := sim.Errors()[ec2sim.CodeThrottled]; throttled != 18 {
+			t.Errorf("the log has %d throttled calls, want 18", throttled)
 		}
-		if after, _ := sim.Interface(eni.ID); len(after.Addresses) != 19 {
-			t.Errorf("%d addresses, want one for each of 19 calls admitted", len(after.Addresses))
+		if after, _ := sim.Interface(eni.ID); len(after.Addresses) != 22 {
+			t.Errorf("%d addresses, want one for each of 22 calls admitted", len(after.Addresses))
 		}
 	})
 }
@@ -172,15 +183,13 @@ func TestLag(t *testing.T) {
 
 // TestLagIsBounded asks for the state of an hour ago.
 func TestLagIsBounded(t *testing.T) {
-	bubble(t, ec2sim.Options{Lag: time.Hour}, func(t *testing.T, sim *ec2sim.Server, client *ec2.Client, eni ec2sim.Interface) {
-		for range 3 {
-			time.Sleep(ec2sim.MaxLag)
-			must(t, assignOne(t, client, eni.ID))
-		}
+	bubble(t, ec2sim.Options{Lag: time.Hour}, func(t *testing.T, _ *ec2sim.Server, client *ec2.Client, eni ec2sim.Interface) {
+		must(t, assignOne(t, client, eni.ID))
+		time.Sleep(ec2sim.MaxLag)
 		out, err := client.DescribeNetworkInterfaces(t.Context(), &ec2.DescribeNetworkInterfacesInput{})
 		must(t, err)
-		if got := len(out.NetworkInterfaces[0].PrivateIpAddresses); got != 3 {
-			t.Errorf("%d addresses, want the 3 of MaxLag ago", got)
+		if got := len(out.NetworkInterfaces[0].PrivateIpAddresses); got != 2 {
+			t.Errorf("%d addresses, want the 2 of MaxLag ago", got)
 		}
 	})
 }
@@ -194,6 +203,7 @@ func TestProtocol(t *testing.T) {
 		"unknown action":      {"Action=RunInstances", ec2sim.CodeInvalidAction, http.StatusBadRequest},
 		"no action":           {"", ec2sim.CodeInvalidAction, http.StatusBadRequest},
 		"a word for a number": {"Action=DescribeSubnets&MaxResults=many", ec2sim.CodeInvalidValue, http.StatusBadRequest},
+		"a dry run":           {"Action=DescribeSubnets&DryRun=true", ec2sim.CodeUnsupported, http.StatusBadRequest},
 		"no form":             {"Action=%zz", "MalformedQueryString", http.StatusBadRequest},
 		"a body too long":     {"Action=" + strings.Repeat("x", 2<<20), "MalformedQueryString", http.StatusBadRequest},
 	}
@@ -334,5 +344,11 @@ func TestStart(t *testing.T) {
 	sim.Close()
 	if err := <-done; err == nil {
 		t.Error("a call in flight got an answer after Close")
+	}
+	for patience := 1000; lastCall(sim).End.IsZero(); patience-- {
+		if patience == 0 {
+			t.Fatal("a call in flight goes on after Close")
+		}
+		time.Sleep(time.Millisecond)
 	}
 }

@@ -1,9 +1,9 @@
 package ec2sim
 
-// Hypervisor is the virtualisation that an instance type runs on. Only Nitro
-// instances take prefixes.
+// Hypervisor is the virtualisation that an instance type runs on.
 type Hypervisor string
 
+// Only Nitro instances take prefixes.
 const (
 	Nitro Hypervisor = "nitro"
 	Xen   Hypervisor = "xen"

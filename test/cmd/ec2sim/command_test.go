@@ -43,7 +43,7 @@ func worldOfHelp(t *testing.T) string {
 	t.Helper()
 	_, rest, _ := strings.Cut(help, "YAML file:\n")
 	text, _, _ := strings.Cut(rest, "\nWhat happened")
-	return file(t, regexp.MustCompile(`(?m)^  `).ReplaceAllString(text, ""))
+	return file(t, regexp.MustCompile(`(?m)^ {2}`).ReplaceAllString(text, ""))
 }
 
 func file(t *testing.T, text string) string {
