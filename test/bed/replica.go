@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/test/controlplane"
@@ -175,21 +175,17 @@ func (r *Replica) keepReady(p *controlplane.Process) {
 	}
 }
 
-// createPod makes the replica's Pod object. It is on a node that does not exist,
-// so no kubelet touches it.
+// createPod makes the replica's Pod object, as the Deployment would. It is on a
+// node that does not exist, so no kubelet touches it.
 func (r *Replica) createPod(ctx context.Context) error {
-	err := r.bed.Kube.Create(ctx, &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: Namespace, Name: r.Name,
-			Labels: map[string]string{"app.kubernetes.io/name": "slotwise"},
-		},
-		Spec: corev1.PodSpec{
-			NodeName:           "control-plane",
-			ServiceAccountName: "slotwise",
-			Containers:         []corev1.Container{{Name: "slotwise", Image: "slotwise"}},
-		},
-	})
-	if client.IgnoreAlreadyExists(err) != nil {
+	var d appsv1.Deployment
+	if err := r.bed.Kube.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: "slotwise"}, &d); err != nil {
+		return err
+	}
+	p := &corev1.Pod{ObjectMeta: d.Spec.Template.ObjectMeta, Spec: d.Spec.Template.Spec}
+	p.Namespace, p.Name = Namespace, r.Name
+	p.Spec.NodeName, p.Spec.NodeSelector = "control-plane", nil
+	if err := r.bed.Kube.Create(ctx, p); client.IgnoreAlreadyExists(err) != nil {
 		return fmt.Errorf("create the pod of %s: %w", r.Name, err)
 	}
 	return nil
