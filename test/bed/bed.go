@@ -121,7 +121,8 @@ func Start(ctx context.Context, o Options) (_ *Bed, err error) {
 		return nil, err
 	}
 	say("starting kube-scheduler")
-	return b, b.StartScheduler(ctx)
+	err = b.StartScheduler(ctx)
+	return b, err
 }
 
 // Fail ends everything, and keeps the logs and names them in the error.

@@ -185,7 +185,7 @@ func (r *Replica) createPod(ctx context.Context) error {
 	p := &corev1.Pod{ObjectMeta: d.Spec.Template.ObjectMeta, Spec: d.Spec.Template.Spec}
 	p.Namespace, p.Name = Namespace, r.Name
 	p.Spec.NodeName, p.Spec.NodeSelector = "control-plane", nil
-	if err := r.bed.Kube.Create(ctx, p); client.IgnoreAlreadyExists(err) != nil {
+	if err := client.IgnoreAlreadyExists(r.bed.Kube.Create(ctx, p)); err != nil {
 		return fmt.Errorf("create the pod of %s: %w", r.Name, err)
 	}
 	return nil
