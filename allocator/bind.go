@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 
 	"slotwise.dev/slotwise/allocator/ledger"
 	"slotwise.dev/slotwise/allocator/vpc"
@@ -34,7 +35,15 @@ type binding struct {
 	address netip.Prefix // as it was posted; invalid before
 	posting bool         // a request to the API server is under way
 	since   time.Time    // of the last post
+	lost    time.Time    // when the answer to a post was lost; zero: never
 }
+
+// lostTimeout is how long a request whose answer was lost may still be carried
+// out. The API server gives up after 60 s.
+const lostTimeout = 70 * time.Second
+
+// inDoubt says that a post may yet be carried out.
+func (b *binding) inDoubt() bool { return time.Since(b.lost) < lostTimeout }
 
 type outcome struct {
 	grant ledger.Grant
@@ -138,10 +147,10 @@ func (n *node) prepare(b *binding, o outcome) (netip.Prefix, error) {
 }
 
 // abandon takes back what a bind was promised, unless another bind of the same
-// pod has taken over.
+// pod has taken over, or an earlier post of it may yet be carried out.
 func (n *node) abandon(uid types.UID, b *binding) {
 	n.update(func(l *ledger.Ledger, now time.Time) {
-		if n.bindings[uid] == b {
+		if n.bindings[uid] == b && !b.inDoubt() {
 			n.finish(uid)
 			l.Cancel(uid, now)
 		}
@@ -187,12 +196,15 @@ func (n *node) post(ctx context.Context, uid types.UID, address netip.Prefix) er
 	}, metav1.CreateOptions{})
 	n.mu.Lock()
 	b.posting, b.since = false, time.Now()
+	if err != nil && !refuses(err) {
+		b.lost = b.since
+	}
 	n.mu.Unlock()
 	if err == nil {
 		n.a.events.allocated(b.key, uid, address)
 		return nil
 	}
-	if bound := n.verify(ctx, uid, b, refuses(err)); bound {
+	if bound := n.verify(ctx, uid, b); bound {
 		return nil
 	}
 	return err
@@ -200,17 +212,13 @@ func (n *node) post(ctx context.Context, uid types.UID, address netip.Prefix) er
 
 // refuses says that the API server has certainly not done what it was asked.
 func refuses(err error) bool {
-	return apierrors.IsNotFound(err) || apierrors.IsConflict(err) || apierrors.IsForbidden(err) || apierrors.IsInvalid(err)
+	return apierrors.IsNotFound(err) || apierrors.IsConflict(err) || apierrors.IsForbidden(err) ||
+		apierrors.IsInvalid(err) || apierrors.IsTooManyRequests(err) || utilnet.IsConnectionRefused(err)
 }
 
-// postTimeout is how long a request whose answer was lost may still be carried
-// out. The API server gives up after 60 s.
-const postTimeout = 70 * time.Second
-
-// verify asks the API server what became of a pod whose binding is in doubt,
-// and brings the ledger to it. refused says that the last post was certainly
-// not done, so a pod that is still unbound stays so.
-func (n *node) verify(ctx context.Context, uid types.UID, b *binding, refused bool) (bound bool) {
+// verify asks the API server what became of a pod that was to be bound, and
+// brings the ledger to it.
+func (n *node) verify(ctx context.Context, uid types.UID, b *binding) (bound bool) {
 	p, err := n.a.kube.CoreV1().Pods(b.key.Namespace).Get(ctx, b.key.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err) || err == nil && p.UID != uid:
@@ -221,7 +229,7 @@ func (n *node) verify(ctx context.Context, uid types.UID, b *binding, refused bo
 	case p.Spec.NodeName == n.name:
 		n.a.pods.observe(p)
 		return true
-	case p.Spec.NodeName != "" || refused || time.Since(b.since) > postTimeout:
+	case p.Spec.NodeName != "" || !b.inDoubt():
 		n.drop(uid, b, (*ledger.Ledger).Cancel)
 	}
 	return false
@@ -248,14 +256,18 @@ func (a *Allocator) settleElsewhere(ctx context.Context, uid types.UID, here *no
 	n.mu.Lock()
 	b := n.bindings[uid]
 	n.mu.Unlock()
-	if b != nil && n.verify(ctx, uid, b, false) {
+	if b != nil && n.verify(ctx, uid, b) {
 		return fmt.Errorf("the pod is bound to %s already", n.name)
 	}
 	return nil
 }
 
-// begin notes a binding; whoever calls it holds the node's lock.
+// begin notes a binding, with the doubts of an earlier one of the same pod;
+// whoever calls it holds the node's lock.
 func (n *node) begin(uid types.UID, b *binding) {
+	if earlier := n.bindings[uid]; earlier != nil {
+		b.address, b.lost = earlier.address, earlier.lost
+	}
 	n.bindings[uid] = b
 	n.a.placing.Store(uid, n)
 }
@@ -275,7 +287,7 @@ const (
 func (a *Allocator) verifyBindings(ctx context.Context) {
 	for _, n := range a.everyNode() {
 		for uid, b := range n.overdue(time.Now().Add(-verifyAfter)) {
-			n.verify(ctx, uid, b, false)
+			n.verify(ctx, uid, b)
 		}
 	}
 }
