@@ -70,7 +70,7 @@ func (c *Cluster) environment(options Options) (*envtest.Environment, error) {
 	plane.KubectlPath = filepath.Join(c.tools, "kubectl")
 	plane.Etcd = &envtest.Etcd{
 		Path:    etcd,
-		DataDir: filepath.Join(c.Dir, "etcd"),
+		DataDir: c.etcdDir(),
 		URL:     &url.URL{Scheme: "http", Host: "127.0.0.1:" + etcdPort},
 	}
 	server := plane.GetAPIServer()

@@ -20,8 +20,9 @@ import (
 
 // Options are what may differ between clusters. The zero value is a good one.
 type Options struct {
-	// Dir is the folder of everything the cluster writes. It is kept when the
-	// cluster stops. Without it a temporary one is used, and removed.
+	// Dir is the folder of everything the cluster writes, empty or not there. It
+	// is kept when the cluster stops, but for etcd's data. Without it a temporary
+	// one is used, and removed.
 	Dir string
 	// Tools is the folder of the binaries. Without it test/tools/bin is looked
 	// for, from the working directory upwards.
@@ -91,7 +92,7 @@ func (c *Cluster) prepare() (err error) {
 }
 
 func (c *Cluster) start(ctx context.Context, options Options) (err error) {
-	if c.guard, err = startGuard(filepath.Join(c.Dir, "run")); err != nil {
+	if c.guard, err = startGuard(filepath.Join(c.Dir, "run"), c.etcdDir()); err != nil {
 		return err
 	}
 	if err := c.startAPIServer(ctx, options); err != nil {
@@ -144,6 +145,8 @@ func (c *Cluster) LogDir() string { return filepath.Join(c.Dir, "logs") }
 func (c *Cluster) AuditLog() string { return filepath.Join(c.LogDir(), "audit.log") }
 
 func (c *Cluster) logFile(name string) string { return filepath.Join(c.LogDir(), name+".log") }
+
+func (c *Cluster) etcdDir() string { return filepath.Join(c.Dir, "etcd") }
 
 func (c *Cluster) pidFile(name string) string { return filepath.Join(c.Dir, "run", name+".pid") }
 

@@ -33,12 +33,14 @@ func TestAPIServerComesBack(t *testing.T) {
 			create(t, newPod(namespace, "before"))
 			before := awaitPod(t, namespace, "before", inPhase(corev1.PodRunning))
 
-			if err := test.take(t.Context()); err != nil {
+			ctx, cancel := context.WithTimeout(t.Context(), awaitTimeout)
+			defer cancel()
+			if err := test.take(ctx); err != nil {
 				t.Fatal(err)
 			}
 			expectAway(t)
 			start := time.Now()
-			if err := test.give(t.Context()); err != nil {
+			if err := test.give(ctx); err != nil {
 				t.Fatal(err)
 			}
 			t.Log("it was back after", time.Since(start).Round(time.Millisecond))

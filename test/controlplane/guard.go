@@ -10,9 +10,9 @@ import (
 //go:embed guard.sh
 var guardScript string
 
-// guard is a shell that waits for the end of this process, however it ends, and
-// then kills the children that are left. The kernel could do that for our own
-// children (on Linux), but not for those that envtest starts.
+// guard is a shell that waits for the end of this process, however it ends, then
+// kills the children that are left, and removes etcd's data, which is large. The
+// kernel could kill our own children (on Linux), but not those that envtest starts.
 type guard struct {
 	cmd *exec.Cmd
 	// lifeline is the other end of the guard's standard input. The kernel closes
@@ -20,9 +20,9 @@ type guard struct {
 	lifeline io.Closer
 }
 
-// startGuard starts the guard of the processes whose pid files are in dir.
-func startGuard(dir string) (*guard, error) {
-	cmd := exec.Command("/bin/sh", "-c", guardScript, "guard", dir)
+// startGuard starts the guard of the processes whose pid files are in a folder.
+func startGuard(pidFiles, data string) (*guard, error) {
+	cmd := exec.Command("/bin/sh", "-c", guardScript, "guard", pidFiles, data)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it must outlive a Ctrl-C
 	lifeline, err := cmd.StdinPipe()
 	if err != nil {
@@ -31,7 +31,7 @@ func startGuard(dir string) (*guard, error) {
 	return &guard{cmd: cmd, lifeline: lifeline}, cmd.Start()
 }
 
-// stop ends the guard. Children that have pid files still are killed.
+// stop has the guard do its work now.
 func (g *guard) stop() error {
 	if err := g.lifeline.Close(); err != nil {
 		return err

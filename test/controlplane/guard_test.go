@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,6 +61,9 @@ func TestChildrenEndWithTheirParent(t *testing.T) {
 			if !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 				return fmt.Errorf("%s is alive", name)
 			}
+		}
+		if _, err := os.Stat(filepath.Join(dir, "etcd")); !errors.Is(err, fs.ErrNotExist) {
+			return errors.Join(errors.New("etcd's data is there"), err)
 		}
 		return nil
 	})
