@@ -97,9 +97,15 @@ func (r reporter) duplicate(pod types.NamespacedName, uid types.UID, address net
 	r.warn(podRef(pod, uid), ReasonDuplicate, actionAllocate, fmt.Sprintf("The pod has the address %s, which the older pod %s has too: it is evicted.", address, other))
 }
 
-// Problem tells of a setting that could not be read.
+// Problem tells of a setting that could not be read. The recorder folds events
+// of one reason on one object together, whatever their notes, so the event is on
+// the field, in this version of the ConfigMap.
 func (a *Allocator) Problem(on *corev1.ConfigMap, p settings.Problem) {
-	a.events.warn(on, ReasonInvalidSetting, actionConfigure, p.String())
+	field := &corev1.ObjectReference{
+		APIVersion: "v1", Kind: "ConfigMap", Namespace: on.Namespace, Name: on.Name,
+		UID: on.UID, ResourceVersion: on.ResourceVersion, FieldPath: "data." + p.Key,
+	}
+	a.events.warn(field, ReasonInvalidSetting, actionConfigure, p.String())
 }
 
 // OtherController tells that AWS's old controller stands in the cluster.
