@@ -24,17 +24,19 @@ var (
 	errNotLeading  = errors.New("this replica of Slotwise no longer leads; the next leader takes over")
 	errOff         = errors.New("Slotwise is switched off")
 	errFull        = errors.New("the node has no address left")
+	errNotSent     = errors.New("not bound")
 	errNoRoom      = errors.New("the node's subnet has no room for another address")
 )
 
 // binding is a pod that is being bound through the extender. It lasts until
-// the watch shows the pod bound, or it is certain that it never will be.
+// the watch shows the pod bound, or it is certain that it never will be, and
+// over all calls of Bind for the pod. The node's lock guards it.
 type binding struct {
 	key     types.NamespacedName
-	answer  chan outcome // takes one
-	address netip.Prefix // as it was posted; invalid before
-	posting bool         // a request to the API server is under way
-	since   time.Time    // of the last post
+	answer  chan outcome // of the latest Bind; takes one
+	address netip.Prefix // as it is posted; invalid before
+	posts   int          // requests to the API server under way
+	since   time.Time    // when it last made progress
 	lost    time.Time    // when the answer to a post was lost; zero: never
 }
 
@@ -43,7 +45,7 @@ type binding struct {
 const lostTimeout = 70 * time.Second
 
 // inDoubt says that a post may yet be carried out.
-func (b *binding) inDoubt() bool { return time.Since(b.lost) < lostTimeout }
+func (b *binding) inDoubt() bool { return b.posts > 0 || time.Since(b.lost) < lostTimeout }
 
 type outcome struct {
 	grant ledger.Grant
@@ -65,10 +67,10 @@ func (a *Allocator) Bind(ctx context.Context, key types.NamespacedName, uid type
 		return fmt.Errorf("bind %s to %s: %w", key, nodeName, err)
 	}
 	began := time.Now()
-	address, err := n.obtain(ctx, key, uid)
+	b, err := n.obtain(ctx, key, uid)
 	if err == nil {
 		a.metrics.waited(time.Since(began))
-		err = n.post(ctx, uid, address)
+		err = n.post(ctx, uid, b)
 	}
 	if err != nil {
 		return fmt.Errorf("bind %s to %s: %w", key, nodeName, err)
@@ -76,17 +78,20 @@ func (a *Allocator) Bind(ctx context.Context, key types.NamespacedName, uid type
 	return nil
 }
 
-// obtain takes an address for a pod, or waits for the one that EC2 brings.
-func (n *node) obtain(ctx context.Context, key types.NamespacedName, uid types.UID) (netip.Prefix, error) {
-	b := &binding{key: key, answer: make(chan outcome, 1), since: time.Now()}
+// obtain takes an address for a pod, or waits for the one that EC2 brings. The
+// binding that it returns is ready to be posted.
+func (n *node) obtain(ctx context.Context, key types.NamespacedName, uid types.UID) (*binding, error) {
+	var b *binding
 	var refusal error
+	answer := make(chan outcome, 1)
 	n.update(func(l *ledger.Ledger, now time.Time) {
 		if refusal = n.refusal(); refusal != nil {
 			return
 		}
-		if g, ok := n.take(uid, now); ok {
+		g, ok := n.take(uid, now)
+		if ok {
 			n.given = now
-			b.answer <- outcome{grant: g}
+			answer <- outcome{grant: g}
 		} else {
 			l.Wait(uid)
 			if refusal = n.unfit(); refusal != nil {
@@ -94,17 +99,17 @@ func (n *node) obtain(ctx context.Context, key types.NamespacedName, uid types.U
 				return
 			}
 		}
-		n.begin(uid, b)
+		b = n.begin(uid, key, answer)
 	})
 	if refusal != nil {
-		return netip.Prefix{}, refusal
+		return nil, refusal
 	}
 	select {
-	case o := <-b.answer:
-		return n.prepare(b, o)
+	case o := <-answer:
+		return b, n.prepare(b, o)
 	case <-ctx.Done():
-		n.abandon(uid, b)
-		return netip.Prefix{}, fmt.Errorf("no answer from EC2 in time: %w", ctx.Err())
+		n.abandon(uid, answer)
+		return nil, fmt.Errorf("no answer from EC2 in time: %w", ctx.Err())
 	}
 }
 
@@ -135,22 +140,26 @@ func (n *node) unfit() error {
 	return errFull
 }
 
-// prepare marks the binding as about to be posted.
-func (n *node) prepare(b *binding, o outcome) (netip.Prefix, error) {
+// prepare enters the address that a binding is about to be posted with.
+func (n *node) prepare(b *binding, o outcome) error {
 	if o.err != nil {
-		return netip.Prefix{}, o.err
+		return o.err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	b.address, b.posting, b.since = n.format(o.grant), true, time.Now()
-	return b.address, nil
+	if address := n.format(o.grant); b.address != address {
+		b.address = address
+	}
+	b.since = time.Now()
+	b.posts++
+	return nil
 }
 
 // abandon takes back what a bind was promised, unless another bind of the same
 // pod has taken over, or an earlier post of it may yet be carried out.
-func (n *node) abandon(uid types.UID, b *binding) {
+func (n *node) abandon(uid types.UID, answer chan outcome) {
 	n.update(func(l *ledger.Ledger, now time.Time) {
-		if n.bindings[uid] == b && !b.inDoubt() {
+		if b := n.bindings[uid]; b != nil && b.answer == answer && !b.inDoubt() {
 			n.finish(uid)
 			l.Cancel(uid, now)
 		}
@@ -172,36 +181,17 @@ func (n *node) lastWaitingBind() (last types.UID, b *binding) {
 
 // post writes the Binding, and finds out what became of it where the answer
 // does not say.
-func (n *node) post(ctx context.Context, uid types.UID, address netip.Prefix) error {
+func (n *node) post(ctx context.Context, uid types.UID, b *binding) error {
+	err := n.write(ctx, uid, b)
 	n.mu.Lock()
-	b := n.bindings[uid]
-	n.mu.Unlock()
-	if b == nil {
-		return errors.New("the pod has ended, or is bound already")
-	}
-	err := n.a.recorder.open(ctx, n)
-	if err == nil && !n.a.held() {
-		err = errNotLeading
-	}
-	if err != nil {
-		n.abandon(uid, b)
-		return err
-	}
-	err = n.a.kube.CoreV1().Pods(b.key.Namespace).Bind(ctx, &corev1.Binding{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: b.key.Namespace, Name: b.key.Name, UID: uid,
-			Annotations: map[string]string{vpc.Annotation: address.String()},
-		},
-		Target: corev1.ObjectReference{Kind: "Node", Name: n.name},
-	}, metav1.CreateOptions{})
-	n.mu.Lock()
-	b.posting, b.since = false, time.Now()
+	b.posts--
+	b.since = time.Now()
 	if err != nil && !refuses(err) {
 		b.lost = b.since
 	}
 	n.mu.Unlock()
 	if err == nil {
-		n.a.events.allocated(b.key, uid, address)
+		n.a.events.allocated(b.key, uid, b.address)
 		return nil
 	}
 	if bound := n.verify(ctx, uid, b); bound {
@@ -210,15 +200,35 @@ func (n *node) post(ctx context.Context, uid types.UID, address netip.Prefix) er
 	return err
 }
 
+// write makes the one request that binds the pod and gives it its address.
+func (n *node) write(ctx context.Context, uid types.UID, b *binding) error {
+	if err := n.a.recorder.open(ctx, n); err != nil {
+		return fmt.Errorf("%w: %w", errNotSent, err)
+	}
+	if !n.a.held() {
+		return fmt.Errorf("%w: %w", errNotSent, errNotLeading)
+	}
+	return n.a.kube.CoreV1().Pods(b.key.Namespace).Bind(ctx, &corev1.Binding{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: b.key.Namespace, Name: b.key.Name, UID: uid,
+			Annotations: map[string]string{vpc.Annotation: b.address.String()},
+		},
+		Target: corev1.ObjectReference{Kind: "Node", Name: n.name},
+	}, metav1.CreateOptions{})
+}
+
 // refuses says that the API server has certainly not done what it was asked.
 func refuses(err error) bool {
-	return apierrors.IsNotFound(err) || apierrors.IsConflict(err) || apierrors.IsForbidden(err) ||
+	return errors.Is(err, errNotSent) || apierrors.IsNotFound(err) || apierrors.IsConflict(err) || apierrors.IsForbidden(err) ||
 		apierrors.IsInvalid(err) || apierrors.IsTooManyRequests(err) || utilnet.IsConnectionRefused(err)
 }
 
 // verify asks the API server what became of a pod that was to be bound, and
 // brings the ledger to it.
 func (n *node) verify(ctx context.Context, uid types.UID, b *binding) (bound bool) {
+	n.mu.Lock()
+	doubt := b.inDoubt()
+	n.mu.Unlock()
 	p, err := n.a.kube.CoreV1().Pods(b.key.Namespace).Get(ctx, b.key.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err) || err == nil && p.UID != uid:
@@ -229,7 +239,7 @@ func (n *node) verify(ctx context.Context, uid types.UID, b *binding) (bound boo
 	case p.Spec.NodeName == n.name:
 		n.a.pods.observe(p)
 		return true
-	case p.Spec.NodeName != "" || !b.inDoubt():
+	case p.Spec.NodeName != "" || !doubt:
 		n.drop(uid, b, (*ledger.Ledger).Cancel)
 	}
 	return false
@@ -238,7 +248,7 @@ func (n *node) verify(ctx context.Context, uid types.UID, b *binding) (bound boo
 // drop ends a binding that came to nothing.
 func (n *node) drop(uid types.UID, b *binding, release func(*ledger.Ledger, types.UID, time.Time)) {
 	n.update(func(l *ledger.Ledger, now time.Time) {
-		if n.bindings[uid] == b && !b.posting {
+		if n.bindings[uid] == b && b.posts == 0 {
 			n.finish(uid)
 			release(l, uid, now)
 		}
@@ -262,14 +272,17 @@ func (a *Allocator) settleElsewhere(ctx context.Context, uid types.UID, here *no
 	return nil
 }
 
-// begin notes a binding, with the doubts of an earlier one of the same pod;
+// begin notes a binding, or goes on with that of an earlier bind of the pod;
 // whoever calls it holds the node's lock.
-func (n *node) begin(uid types.UID, b *binding) {
-	if earlier := n.bindings[uid]; earlier != nil {
-		b.address, b.lost = earlier.address, earlier.lost
+func (n *node) begin(uid types.UID, key types.NamespacedName, answer chan outcome) *binding {
+	b := n.bindings[uid]
+	if b == nil {
+		b = &binding{key: key}
+		n.bindings[uid] = b
+		n.a.placing.Store(uid, n)
 	}
-	n.bindings[uid] = b
-	n.a.placing.Store(uid, n)
+	b.answer, b.since = answer, time.Now()
+	return b
 }
 
 // finish forgets a binding; whoever calls it holds the node's lock.
@@ -299,7 +312,7 @@ func (n *node) overdue(before time.Time) map[types.UID]*binding {
 	defer n.mu.Unlock()
 	out := map[types.UID]*binding{}
 	for uid, b := range n.bindings {
-		if b.address.IsValid() && !b.posting && b.since.Before(before) {
+		if b.address.IsValid() && b.posts == 0 && b.since.Before(before) {
 			out[uid] = b
 		}
 	}
