@@ -62,10 +62,7 @@ func newBudget(s cloud.Subnet, changed func()) *budget {
 // install replaces the chart by what EC2 shows now, with our own changes on
 // top that the describe may have missed.
 func (b *budget) install(s cloud.Subnet) {
-	chart := subnet.NewMap(s.CIDR, s.Reservations)
-	for _, u := range s.Used {
-		chart.Take(u)
-	}
+	chart := chart(s)
 	b.update(func() {
 		b.recent = slices.DeleteFunc(b.recent, func(c change) bool { return s.AsOf.After(c.at.Add(ledger.Settle)) })
 		for _, c := range b.recent {
@@ -76,6 +73,15 @@ func (b *budget) install(s cloud.Subnet) {
 			b.shortage[k].look(chart.Room(ledger.Kind(k)), time.Now())
 		}
 	})
+}
+
+// chart is the map of a subnet as EC2 has described it.
+func chart(s cloud.Subnet) *subnet.Map {
+	m := subnet.NewMap(s.CIDR, s.Reservations)
+	for _, u := range s.Used {
+		m.Take(u)
+	}
+	return m
 }
 
 func (c change) apply(chart *subnet.Map) {

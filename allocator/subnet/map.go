@@ -128,3 +128,9 @@ func number(a netip.Addr) int {
 	four := a.As4()
 	return int(binary.BigEndian.Uint32(four[:]))
 }
+
+func address(n int) netip.Addr {
+	var four [4]byte
+	binary.BigEndian.PutUint32(four[:], uint32(n))
+	return netip.AddrFrom4(four)
+}

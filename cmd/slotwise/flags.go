@@ -68,12 +68,9 @@ func (c *config) register(f *pflag.FlagSet) {
 	bucket := cloud.DefaultBuckets()
 	c.changes, c.reads = bucket[cloud.Assign], bucket[cloud.DescribeInterfaces]
 
-	f.AddGoFlag(flag.Lookup("kubeconfig")) // controller-runtime's own
-	f.StringVar(&c.configMap, "config-map", "kube-system/amazon-vpc-cni", "namespace/name of the ConfigMap with enable-windows-ipam, enable-windows-prefix-delegation and the warm pool targets")
+	c.registerSources(f)
 	f.StringVar(&c.schedulerName, "scheduler-name", "", "scheduler that Windows pods get which ask for none (for clusters whose own scheduler cannot call the extender); empty: they keep theirs")
 
-	f.StringVar(&c.region, "aws-region", "", "AWS region; empty: from the environment or the instance")
-	f.StringVar(&c.endpoint, "ec2-endpoint", "", "URL of the EC2 API; empty: that of the region")
 	f.IntVar(&c.changes.Burst, "ec2-change-burst", c.changes.Burst, "calls that may be made at once of each EC2 action that changes something")
 	f.Float64Var(&c.changes.PerSecond, "ec2-change-rate", c.changes.PerSecond, "calls per second of each EC2 action that changes something")
 	f.IntVar(&c.reads.Burst, "ec2-read-burst", c.reads.Burst, "calls that may be made at once of each EC2 action that reads")
@@ -95,6 +92,15 @@ func (c *config) register(f *pflag.FlagSet) {
 	f.DurationVar(&c.retryPeriod, "lease-retry-period", 2*time.Second, "how often the lease is renewed or tried for")
 }
 
+// registerSources adds the flags that say where Kubernetes, the ConfigMap and
+// EC2 are.
+func (c *config) registerSources(f *pflag.FlagSet) {
+	f.AddGoFlag(flag.Lookup("kubeconfig")) // controller-runtime's own
+	f.StringVar(&c.configMap, "config-map", "kube-system/amazon-vpc-cni", "namespace/name of the ConfigMap with enable-windows-ipam, enable-windows-prefix-delegation and the warm pool targets")
+	f.StringVar(&c.region, "aws-region", "", "AWS region; empty: from the environment or the instance")
+	f.StringVar(&c.endpoint, "ec2-endpoint", "", "URL of the EC2 API; empty: that of the region")
+}
+
 // complete checks what the flags say together.
 func (c *config) complete() error {
 	if _, err := c.configMapName(); err != nil {
@@ -102,6 +108,14 @@ func (c *config) complete() error {
 	}
 	if c.namespace == "" {
 		return errors.New("--namespace is needed where $POD_NAMESPACE is not set")
+	}
+	for _, b := range []cloud.Bucket{c.changes, c.reads} {
+		if b.Burst < 1 || b.PerSecond <= 0 {
+			return errors.New("the --ec2-...-burst and --ec2-...-rate flags must be more than zero, or no call could ever be made")
+		}
+	}
+	if c.bindTimeout <= 0 {
+		return fmt.Errorf("--bind-timeout %s must be more than zero", c.bindTimeout)
 	}
 	if c.renewDeadline >= c.leaseDuration {
 		return fmt.Errorf("--lease-renew-deadline %s must be less than --lease-duration %s, or two replicas could lead at once", c.renewDeadline, c.leaseDuration)

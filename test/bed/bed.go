@@ -187,3 +187,19 @@ func freePort() (int, error) {
 // the longest of it, a cooldown, an EC2 call and the scheduler's back-off, is
 // about 45 s.
 const timeout = 2 * time.Minute
+
+// awsCredentials are what the simulated EC2 takes.
+var awsCredentials = []string{"AWS_ACCESS_KEY_ID=AKIDSIMULATED", "AWS_SECRET_ACCESS_KEY=simulated", "AWS_EC2_METADATA_DISABLED=true"}
+
+// RunSlotwise runs one of the program's other commands, as an administrator,
+// and returns what it prints.
+func (b *Bed) RunSlotwise(ctx context.Context, args ...string) (string, error) {
+	args = append(args, "--kubeconfig="+b.AdminKubeconfig, "--aws-region="+Region, "--ec2-endpoint="+b.endpoint)
+	cmd := exec.CommandContext(ctx, b.binary, args...)
+	cmd.Env = append(os.Environ(), awsCredentials...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("slotwise %s: %w\n%s", args[0], err, out)
+	}
+	return string(out), nil
+}

@@ -106,7 +106,7 @@ func (r *Replica) Start(ctx context.Context) error {
 		Name:  r.Name,
 		Path:  r.bed.binary,
 		Args:  append(args, r.bed.args...),
-		Env:   []string{"AWS_ACCESS_KEY_ID=AKIDSIMULATED", "AWS_SECRET_ACCESS_KEY=simulated", "AWS_EC2_METADATA_DISABLED=true"},
+		Env:   awsCredentials,
 		Ready: r.probe,
 	})
 	if err == nil {

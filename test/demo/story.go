@@ -93,11 +93,17 @@ func (s *story) before(ctx context.Context) error {
 }
 
 func (s *story) switched(ctx context.Context) error {
+	s.say("a look at the subnet first: will the nodes' prefixes fit?")
+	picture, err := s.RunSlotwise(ctx, "subnets")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\n%s", indent(picture))
 	s.say("prefix delegation is switched on, with all pods running")
 	if err := s.PrefixMode(ctx, true); err != nil {
 		return err
 	}
-	err := s.Until(ctx, "every node advertises the truth", func(ctx context.Context) error {
+	err = s.Until(ctx, "every node advertises the truth", func(ctx context.Context) error {
 		for i, name := range s.names {
 			c, err := s.Capacity(ctx, name)
 			if err != nil {
@@ -220,6 +226,10 @@ func (s *story) end(context.Context) error {
 		return fmt.Errorf("bound without an address: %v; EC2 errors: %v", bare, failed)
 	}
 	return s.EC2.Check()
+}
+
+func indent(text string) string {
+	return "      " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n      ") + "\n"
 }
 
 func (s *story) say(what string) {
