@@ -50,6 +50,10 @@ const examples = `  ec2sim --world world.yaml --latency 300ms --jitter 100ms --t
   aws ec2 describe-network-interfaces --endpoint-url http://127.0.0.1:4566
   curl http://127.0.0.1:4566/sim/counts`
 
+// patience is how long calls in flight have to finish at the end; longer than
+// the 5 s for which net/http waits for a connection without a request.
+const patience = 6 * time.Second
+
 // config is what the flags say.
 type config struct {
 	listen          string
@@ -80,6 +84,11 @@ func command() *cobra.Command {
 			return c.serve(ctx, cmd.OutOrStdout())
 		},
 	}
+	c.bind(cmd)
+	return cmd
+}
+
+func (c *config) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&c.listen, "listen", "127.0.0.1:4566", "address to listen on; port 0 is a free one")
 	f.StringVar(&c.world, "world", "", "YAML file with the world (required)")
@@ -95,7 +104,6 @@ func command() *cobra.Command {
 	_ = cmd.MarkFlagRequired("world") // fails only for a flag that is not there
 	cmd.MarkFlagsRequiredTogether("throttle-burst", "throttle-rate")
 	cmd.MarkFlagsMutuallyExclusive("throttle", "throttle-burst")
-	return cmd
 }
 
 func (c config) options() ec2sim.Options {
@@ -142,12 +150,12 @@ func (c config) serve(ctx context.Context, out io.Writer) error {
 		return err
 	case <-ctx.Done():
 	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	if err := server.Shutdown(ending); !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	fmt.Fprintln(out, "dropped the calls that took longer than 5s to finish")
+	fmt.Fprintln(out, "dropped the calls that took longer to finish than", patience)
 	return server.Close()
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 
 	"slotwise.dev/slotwise/test/ec2sim"
 )
@@ -58,15 +61,7 @@ func file(t *testing.T, text string) string {
 // TestServe runs the command on the world of its own help: a client takes a
 // prefix, /sim/ tells of it, and the command ends when it is told to.
 func TestServe(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	var out output
-	cmd := command()
-	cmd.SetOut(&out)
-	cmd.SetArgs([]string{"--listen", "127.0.0.1:0", "--world", worldOfHelp(t), "--throttle-burst", "2", "--throttle-rate", "0.001"})
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.ExecuteContext(ctx) }()
-
-	url := waitForURL(t, &out)
+	url, stop := serve(t, "--throttle-burst", "2", "--throttle-rate", "0.001")
 	client := ec2.New(ec2.Options{
 		Region:       "eu-west-1",
 		BaseEndpoint: &url,
@@ -106,14 +101,58 @@ func TestServe(t *testing.T) {
 	}
 	get(t, url+"/sim/check", nil)
 
-	stop()
-	select {
-	case err := <-ended:
+	if err := stop(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+// TestShutdown ends the command while a call is in flight: the call is
+// answered, and then it is over.
+func TestShutdown(t *testing.T) {
+	url, stop := serve(t, "--latency", "300ms")
+	answered := make(chan int, 1)
+	go func() {
+		r, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("Action=DescribeSubnets"))
+		r.Header.Set("Authorization", "anybody")
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		answer, err := http.DefaultClient.Do(r)
 		if err != nil {
-			t.Errorf("it ended with %v", err)
+			answered <- 0
+			return
 		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("it does not end")
+		answer.Body.Close()
+		answered <- answer.StatusCode
+	}()
+	for calls := []ec2sim.Call(nil); len(calls) == 0; {
+		get(t, url+"/sim/calls", &calls)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	if got := <-answered; got != http.StatusOK {
+		t.Errorf("the call in flight ended with status %d", got)
+	}
+}
+
+// serve runs the command on the world of its help. The function that it
+// returns ends it.
+func serve(t *testing.T, flags ...string) (url string, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var out output
+	cmd := command()
+	cmd.SetOut(&out)
+	cmd.SetArgs(append([]string{"--listen", "127.0.0.1:0", "--world", worldOfHelp(t)}, flags...))
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.ExecuteContext(ctx) }()
+	return waitForURL(t, &out), func() error {
+		cancel()
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(10 * time.Second):
+			return errors.New("it does not end")
+		}
 	}
 }
 
@@ -149,6 +188,58 @@ func get(t *testing.T, url string, v any) {
 	}
 }
 
+func TestFlags(t *testing.T) {
+	everything := func(l ec2sim.Latency) map[string]ec2sim.Latency {
+		return map[string]ec2sim.Latency{ec2sim.AnyAction: l}
+	}
+	tests := map[string]struct {
+		args string
+		want ec2sim.Options
+	}{
+		"none":     {"", ec2sim.Options{Seed: 1, Latency: everything(ec2sim.Latency{})}},
+		"seed":     {"--seed 7", ec2sim.Options{Seed: 7, Latency: everything(ec2sim.Latency{})}},
+		"latency":  {"--latency 300ms --jitter 100ms", ec2sim.Options{Seed: 1, Latency: everything(ec2sim.Latency{Mean: 300 * time.Millisecond, Jitter: 100 * time.Millisecond})}},
+		"lag":      {"--lag 5s", ec2sim.Options{Seed: 1, Latency: everything(ec2sim.Latency{}), Lag: 5 * time.Second}},
+		"pages":    {"--page-size 50", ec2sim.Options{Seed: 1, Latency: everything(ec2sim.Latency{}), PageSize: 50}},
+		"reuse":    {"--longest-free-first", ec2sim.Options{Seed: 1, Latency: everything(ec2sim.Latency{}), Reuse: ec2sim.LongestFreeFirst}},
+		"throttle": {"--throttle", ec2sim.Options{Seed: 1, Latency: everything(ec2sim.Latency{}), Throttle: ec2sim.AWSThrottling()}},
+		"own throttle": {"--throttle-burst 9 --throttle-rate 0.5", ec2sim.Options{
+			Seed: 1, Latency: everything(ec2sim.Latency{}),
+			Throttle: map[string]ec2sim.Bucket{ec2sim.AnyAction: {Burst: 9, PerSecond: 0.5}},
+		}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var c config
+			cmd := &cobra.Command{}
+			c.bind(cmd)
+			if err := cmd.ParseFlags(strings.Fields(test.args)); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, c.options()); diff != "" {
+				t.Errorf("options (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestHelpTeaches checks that the help names every flag and what the server
+// tells.
+func TestHelpTeaches(t *testing.T) {
+	var out output
+	cmd := command()
+	cmd.SetOut(&out)
+	cmd.SetArgs([]string{"--help"})
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"--world", "--latency", "--throttle", "subnets:", "/sim/", "AWS_ACCESS_KEY_ID"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the help does not say %s", want)
+		}
+	}
+}
+
 func TestRefuses(t *testing.T) {
 	good := worldOfHelp(t)
 	tests := map[string]struct {
@@ -169,7 +260,9 @@ func TestRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cmd := command()
 			cmd.SetArgs(test.args)
-			err := cmd.ExecuteContext(t.Context())
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // should it serve instead
+			defer cancel()
+			err := cmd.ExecuteContext(ctx)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error = %v, want %q", err, test.want)
 			}
