@@ -26,8 +26,8 @@ func (a *Allocator) View(pod types.UID, f func(lookup func(node []byte) extender
 			return extender.Room{Refusal: extender.Unknown}
 		}
 		room := h.room()
-		if h.node == holds && room.Refusal == extender.Full {
-			room.Refusal = extender.Fits
+		if h.node == holds && room.Refusal != extender.NotReady {
+			room.Refusal = extender.Fits // its address there is its own
 		}
 		return room
 	})
