@@ -1,5 +1,3 @@
-# syntax=docker/dockerfile:1
-
 # The program is static: it is compiled where the builder runs, for the platform
 # that is asked for, and the image has nothing else in it.
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build

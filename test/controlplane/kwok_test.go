@@ -184,7 +184,7 @@ func TestNodeKeepsWhatOthersWrite(t *testing.T) {
 // TestKeepsUp is for the pace of the simulated kubelets: they must not be what a
 // burst waits for.
 func TestKeepsUp(t *testing.T) {
-	const count, nodes = 500, 10
+	const count, nodes, limit = 500, 10, 5 * time.Second
 	namespace := cluster.NewNamespace(t)
 	var windows []controlplane.Node
 	for i := range nodes {
@@ -222,6 +222,10 @@ func TestKeepsUp(t *testing.T) {
 		}
 		return err
 	})
+	late := time.Since(start) - bound
 	t.Logf("%d pods were created and bound after %s, running %s later", count,
-		bound.Round(time.Millisecond), (time.Since(start) - bound).Round(time.Millisecond))
+		bound.Round(time.Millisecond), late.Round(time.Millisecond))
+	if late > limit {
+		t.Errorf("the last pod ran %s after it was bound, want at most %s", late, limit)
+	}
 }
