@@ -166,6 +166,20 @@ func (n *node) abandon(uid types.UID, answer chan outcome) {
 	})
 }
 
+// refuseUnfit turns away the binds that can no longer be served, the latest
+// first, so that their pods go to other nodes; whoever calls it holds the lock.
+func (n *node) refuseUnfit() {
+	for err := n.unfit(); err != nil; err = n.unfit() {
+		uid, b := n.lastWaitingBind()
+		if b == nil {
+			return
+		}
+		n.ledger.Cancel(uid, time.Now())
+		n.finish(uid)
+		b.answer <- outcome{err: err}
+	}
+}
+
 // lastWaitingBind finds the bind that has waited for the shortest time.
 func (n *node) lastWaitingBind() (last types.UID, b *binding) {
 	for uid, x := range n.bindings {

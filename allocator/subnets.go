@@ -102,8 +102,16 @@ func (s *subnets) nextLook(b *budget) time.Time {
 	return b.nextLook(last, lookInterval)
 }
 
-// look describes a subnet and corrects its budget.
+// look describes a subnet and corrects its budget. Several who look at a time
+// share one look.
 func (s *subnets) look(ctx context.Context, b *budget) {
+	_, _, _ = s.group.Do("look at "+b.id, func() (any, error) {
+		s.describe(ctx, b)
+		return nil, nil
+	})
+}
+
+func (s *subnets) describe(ctx context.Context, b *budget) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	shown, err := s.a.cloud.Subnet(ctx, b.id)
@@ -123,8 +131,13 @@ func (a *Allocator) lookAtSubnet(b *budget) {
 	a.subnets.mu.Lock()
 	a.subnets.looked[b.id] = time.Time{}
 	a.subnets.mu.Unlock()
+	a.subnets.wake()
+}
+
+// wake has run reckon anew when each subnet is to be looked at.
+func (s *subnets) wake() {
 	select {
-	case a.subnets.due <- struct{}{}:
+	case s.due <- struct{}{}:
 	default:
 	}
 }

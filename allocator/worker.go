@@ -66,7 +66,7 @@ func (w *worker) step(ctx context.Context) time.Time {
 		}
 	}
 	if call, ok := w.begin(action(call)); ok {
-		w.settle(call, w.execute(ctx, call))
+		w.settle(ctx, call, w.execute(ctx, call))
 	}
 	return time.Now()
 }
@@ -142,7 +142,7 @@ func (w *worker) noticeShortage() {
 		have = c.SecondaryIPs
 	}
 	if c.Open > 0 && w.a.targets().Want(c) > have && w.budget.available(c.Mode)+w.own.count == 0 {
-		w.lacks(c.Mode, false)
+		w.lacks(c.Mode)
 	} else {
 		w.short = false
 	}
@@ -200,7 +200,7 @@ type result struct {
 }
 
 // settle enters the outcome of a call into the ledger and the budget.
-func (w *worker) settle(c ledger.Call, r result) {
+func (w *worker) settle(ctx context.Context, c ledger.Call, r result) {
 	class := cloud.Classify(r.err)
 	w.update(func(l *ledger.Ledger, now time.Time) {
 		switch {
@@ -219,7 +219,7 @@ func (w *worker) settle(c ledger.Call, r result) {
 			w.budget.gave(c.Blocks)
 		}
 	})
-	w.follow(c, class, r.err)
+	w.follow(ctx, c, class, r.err)
 }
 
 // release gives back what was set aside for a call that was not done.
@@ -229,7 +229,7 @@ func (w *worker) release() {
 }
 
 // follow does what an error asks for beyond the books.
-func (w *worker) follow(c ledger.Call, class cloud.Class, err error) {
+func (w *worker) follow(ctx context.Context, c ledger.Call, class cloud.Class, err error) {
 	if err == nil {
 		return
 	}
@@ -238,8 +238,7 @@ func (w *worker) follow(c ledger.Call, class cloud.Class, err error) {
 	case cloud.RetryLater:
 		w.notBefore = time.Now().Add(retry)
 	case cloud.NoRoom:
-		w.lacks(c.Kind, true)
-		w.refuseUnfit()
+		w.denied(ctx, c.Kind)
 	case cloud.OutOfStep:
 		w.outOfStep = true
 		w.described = time.Now().Add(-lookAgain)
@@ -252,35 +251,37 @@ func (w *worker) follow(c ledger.Call, class cloud.Class, err error) {
 	}
 }
 
-// lacks notes a shortage in the subnet, and tells so on the node once.
-func (w *worker) lacks(k ledger.Kind, denied bool) {
-	if w.short && !denied {
+// lacks notes that the chart of the subnet has nothing for what the node wants.
+func (w *worker) lacks(k ledger.Kind) {
+	if w.short {
 		return
 	}
-	if w.budget.lacks(k, denied) {
+	if w.budget.lacks(k, false) {
 		w.a.lookAtSubnet(w.budget)
 	}
+	w.tellShort(k)
+}
+
+// denied notes that EC2 has refused what the chart had promised. What the subnet
+// does have serves as many binds as it can; the others are turned away.
+func (w *worker) denied(ctx context.Context, k ledger.Kind) {
+	w.budget.lacks(k, true)
+	w.a.subnets.look(ctx, w.budget)
+	w.a.subnets.wake() // there is a pause now, after which to look again
+	w.update(func(*ledger.Ledger, time.Time) {
+		w.budget.unclaim(w.own.kind, w.own.count) // it was claimed of what is not there
+		w.own.count = 0
+		w.refuseUnfit()
+	})
+	w.tellShort(k)
+}
+
+// tellShort tells of a shortage on the node, once.
+func (w *worker) tellShort(k ledger.Kind) {
 	if !w.short {
 		w.short = true
 		w.a.events.noRoom(w.name, w.budget.id, k)
 	}
-}
-
-// refuseUnfit turns away the binds that can no longer be served, the latest
-// first. Their pods go to other nodes.
-func (w *worker) refuseUnfit() {
-	w.update(func(l *ledger.Ledger, now time.Time) {
-		w.settleClaim()
-		for over := -l.Counts().Remaining(w.own.count + w.budget.available(l.Counts().Mode)); over > 0; over-- {
-			uid, b := w.lastWaitingBind()
-			if b == nil {
-				return
-			}
-			l.Cancel(uid, now)
-			w.finish(uid)
-			b.answer <- outcome{err: errNoRoom}
-		}
-	})
 }
 
 // look describes the ENI and brings the ledger to what EC2 has.
@@ -314,6 +315,9 @@ func (w *worker) sync(i cloud.Interface) {
 		drift = l.Sync(i.Blocks, i.AsOf, now)
 		if doubt && !l.InDoubt() {
 			w.release()
+		}
+		if !drift.None() {
+			w.refuseUnfit()
 		}
 	})
 	if drift.None() {
