@@ -20,7 +20,7 @@ import (
 //go:embed auditpolicy.yaml
 var auditPolicy []byte
 
-// startTimeout is how long etcd and kube-apiserver may take each. It is generous:
+// startTimeout is how long each process may take to become ready. It is generous:
 // tests of several packages may start a cluster at once on a small machine.
 const startTimeout = time.Minute
 
@@ -176,6 +176,8 @@ func (a *APIServer) signal(signal syscall.Signal) error {
 }
 
 func (a *APIServer) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	client, err := kubernetes.NewForConfig(a.env.Config)
 	if err != nil {
 		return err

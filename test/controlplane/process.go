@@ -45,8 +45,8 @@ type Process struct {
 	err     error // of Wait; to be read once done is closed
 }
 
-// Run starts a command, and waits until it is ready. It ends with the cluster,
-// unless it is stopped before. The same name may run again after it has ended;
+// Run starts a command, and waits up to a minute until it is ready. It ends with
+// the cluster, unless it is stopped before. The same name may run again after it has ended;
 // its output goes on in the same log.
 func (c *Cluster) Run(ctx context.Context, command Command) (*Process, error) {
 	p := &Process{
@@ -90,8 +90,10 @@ func (p *Process) start(env []string) error {
 	return os.WriteFile(p.pidFile, []byte(strconv.Itoa(p.PID())), 0o600)
 }
 
-// await polls ready until it returns nil, the process ends, or ctx does.
+// await polls ready until it returns nil, the process ends, or time is up.
 func (p *Process) await(ctx context.Context, ready func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	for {
 		err := ready(ctx)
 		if err == nil {
