@@ -21,6 +21,12 @@ import (
 // is left grows while the advertised total stays the same.
 const AnnotationRemaining = "slotwise.dev/remaining-addresses"
 
+// AnnotationSince is the Node annotation with the time since when addresses can
+// be had on the node: it changes as Slotwise is switched on, or takes over. That
+// wakes the scheduler for the pods that were turned away before, where the
+// figures are the same again.
+const AnnotationSince = "slotwise.dev/advertised-since"
+
 const (
 	advertiseEvery = time.Second // at the most, for one node
 	firstBackoff   = 500 * time.Millisecond
@@ -34,11 +40,13 @@ type advertiser struct {
 
 	mu      sync.Mutex
 	written map[string]advert
+	renewed time.Time // adverts from before are void
 }
 
 // advert is what was written on a node, and when.
 type advert struct {
 	total, remaining int
+	since            time.Time
 	at               time.Time
 }
 
@@ -91,17 +99,24 @@ func (w *advertiser) write(ctx context.Context, name string) error {
 		w.forget(name)
 		return nil
 	}
-	next := advert{total: n.advertised(), remaining: n.remaining(), at: time.Now()}
+	now := time.Now()
+	next := advert{total: n.advertised(), remaining: n.remaining(), since: now, at: now}
 	w.mu.Lock()
 	last, known := w.written[name]
+	if known && last.since.After(w.renewed) {
+		next.since = last.since
+	}
 	w.mu.Unlock()
-	if known && last.total == next.total && last.remaining == next.remaining {
+	if known && last.total == next.total && last.remaining == next.remaining && last.since.Equal(next.since) {
 		return nil
 	}
 	total := map[corev1.ResourceName]string{vpc.Resource: strconv.Itoa(next.total)}
 	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"annotations": map[string]string{AnnotationRemaining: strconv.Itoa(next.remaining)}},
-		"status":   map[string]any{"capacity": total, "allocatable": total},
+		"metadata": map[string]any{"annotations": map[string]string{
+			AnnotationRemaining: strconv.Itoa(next.remaining),
+			AnnotationSince:     next.since.UTC().Format(time.RFC3339Nano),
+		}},
+		"status": map[string]any{"capacity": total, "allocatable": total},
 	})
 	if err != nil {
 		return err
@@ -119,6 +134,13 @@ func (w *advertiser) write(ctx context.Context, name string) error {
 	w.written[name] = next
 	w.mu.Unlock()
 	return nil
+}
+
+// renew has all nodes advertised anew, also those whose figures are the same.
+func (w *advertiser) renew() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.renewed = time.Now()
 }
 
 func (w *advertiser) forget(name string) {

@@ -148,17 +148,18 @@ func every(ctx context.Context, interval time.Duration, f func(context.Context))
 
 // Apply takes up new settings. It takes effect at once, on all nodes.
 func (a *Allocator) Apply(s State) {
-	a.state.Store(&s)
+	if before := a.state.Swap(&s); s.on() && !before.on() {
+		a.advertiser.renew()
+	}
 	for _, n := range a.everyNode() {
 		n.applyMode()
 	}
 }
 
 // running says that the system is on.
-func (a *Allocator) running() bool {
-	s := a.state.Load()
-	return s.Enabled && s.Obstacle == ""
-}
+func (a *Allocator) running() bool { return a.state.Load().on() }
+
+func (s *State) on() bool { return s.Enabled && s.Obstacle == "" }
 
 // active says that addresses may be given and EC2 be asked for changes: the
 // system is on, this process leads, and it knows what all pods hold.
