@@ -81,9 +81,13 @@ func newPool(bundle []byte) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("CA bundle: %w", err)
 	}
+	return poolOf(cas), nil
+}
+
+func poolOf(cas []*x509.Certificate) *x509.CertPool {
 	pool := x509.NewCertPool()
 	for _, ca := range cas {
 		pool.AddCert(ca)
 	}
-	return pool, nil
+	return pool
 }

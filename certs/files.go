@@ -15,11 +15,12 @@ import (
 // serving certificate from tls.crt and tls.key, and the CAs that vouch for
 // kube-scheduler from ca.crt, as in a Secret that cert-manager fills. The manager
 // watches them. It is an error if there is no certificate in the folder yet.
-func Files(mgr manager.Manager, dir string) (*Source, error) {
+func Files(mgr manager.Manager, dir string, m *Metrics) (*Source, error) {
 	watcher, err := certwatcher.New(filepath.Join(dir, corev1.TLSCertKey), filepath.Join(dir, corev1.TLSPrivateKeyKey))
 	if err != nil {
 		return nil, err
 	}
+	watcher.RegisterCallback(func(c tls.Certificate) { m.ends(servingCertificate, c.Leaf) })
 	if err := mgr.Add(watcher); err != nil {
 		return nil, err
 	}

@@ -3,12 +3,14 @@ package certs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 )
@@ -65,13 +67,14 @@ func (r runner) Add(runnable manager.Runnable) error {
 func TestFiles(t *testing.T) {
 	dir := volume(t.TempDir())
 	later := time.Now().Add(time.Hour)
-	mount := func(ca authority) {
-		cert, key := ca.issue("localhost", serverAuth, later)
+	mount := func(ca authority, end time.Time) {
+		cert, key := ca.issue("localhost", serverAuth, end)
 		dir.write(t, map[string][]byte{caCert: ca.CertPEM, corev1.TLSCertKey: cert, corev1.TLSPrivateKeyKey: key})
 	}
 	ca, next := newCA(t), newCA(t)
-	mount(ca)
-	source, err := Files(runner{t: t}, string(dir))
+	mount(ca, later)
+	registry := prometheus.NewRegistry()
+	source, err := Files(runner{t: t}, string(dir), NewMetrics(registry))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,15 +85,42 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	mount(next)
+	wantEnd(t, registry, "serving", later)
+
+	later = later.Add(time.Hour)
+	mount(next, later)
 	eventually(t, func() error { return get(t, url, next.CertPEM, next.client(SchedulerName, clientAuth, later)) })
 	if err := get(t, url, next.CertPEM, scheduler); err == nil {
 		t.Error("a client of the CA that has gone is let in")
 	}
+	wantEnd(t, registry, "serving", later)
+}
+
+func wantEnd(t *testing.T, registry *prometheus.Registry, certificate string, want time.Time) {
+	t.Helper()
+	if got, err := end(registry, certificate); err != nil || got.Unix() != want.Unix() {
+		t.Errorf("the metric has %s (%v), want %s", got, err, want)
+	}
+}
+
+// end is when a certificate ends, as the metrics tell it.
+func end(registry *prometheus.Registry, certificate string) (time.Time, error) {
+	families, err := registry.Gather()
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			if metric.GetLabel()[0].GetValue() == certificate {
+				return time.Unix(int64(metric.GetGauge().GetValue()), 0), nil
+			}
+		}
+	}
+	return time.Time{}, fmt.Errorf("there is no metric of the certificate %s", certificate)
 }
 
 func TestFilesMissing(t *testing.T) {
-	if _, err := Files(runner{t: t}, t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Files(runner{t: t}, t.TempDir(), NewMetrics(prometheus.NewRegistry())); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Files of an empty folder: %v, want that they do not exist", err)
 	}
 }

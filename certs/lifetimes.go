@@ -35,8 +35,10 @@ type lifetimes struct {
 	check time.Duration // how often all this is looked at
 }
 
-// defaultLifetimes let kube-scheduler, which reads certificates only as it starts,
-// run for half a year (renew) with those that it read, whenever it read them.
+// defaultLifetimes let kube-scheduler go on for half a year (renew) with the files
+// that it has, whenever somebody copied them to it. It reads its own certificate at
+// each connection, but the CAs only as it starts: a year (announce - succeed) is
+// the time to start it again in, once in nine.
 //
 // renew is less than succeed, as cert-controller renews CAs by it, too, and less
 // gently than advance.

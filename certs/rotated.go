@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	certutil "k8s.io/client-go/util/cert"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,6 +48,9 @@ type Options struct {
 	// DNSNames are names of the server beside those of its Services.
 	DNSNames []string
 
+	// Metrics are told of each certificate. Required.
+	Metrics *Metrics
+
 	lifetimes lifetimes // zero: defaultLifetimes
 	replica   string    // tells managers in one process apart
 }
@@ -62,7 +66,9 @@ func Rotated(mgr manager.Manager, o Options) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rotate certificates: %w", err)
 	}
-	k := &keeper{namespace: o.Namespace, lifetimes: o.lifetimes, issuer: certRotator, ready: make(chan struct{})}
+	k := &keeper{
+		namespace: o.Namespace, lifetimes: o.lifetimes, issuer: certRotator, metrics: o.Metrics, ready: make(chan struct{}),
+	}
 	if err := k.addTo(mgr, "certificates"+o.replica); err != nil {
 		return nil, fmt.Errorf("rotate certificates: %w", err)
 	}
@@ -84,7 +90,7 @@ func addRotator(mgr manager.Manager, o Options) (*rotator.CertRotator, error) {
 		CAName:                 "slotwise-ca",
 		CAOrganization:         "slotwise",
 		DNSName:                service("slotwise-webhook"),
-		ExtraDNSNames:          append([]string{service("slotwise-extender")}, o.DNSNames...),
+		ExtraDNSNames:          append([]string{service("slotwise-extender"), service("slotwise-metrics")}, o.DNSNames...),
 		IsReady:                ready,
 		Webhooks:               []rotator.WebhookInfo{{Name: WebhookConfiguration, Type: rotator.Mutating}},
 		FieldOwner:             "slotwise",
@@ -120,6 +126,7 @@ type keeper struct {
 	namespace string
 	lifetimes lifetimes
 	issuer    *rotator.CertRotator
+	metrics   *Metrics
 
 	current atomic.Pointer[material]
 	ready   chan struct{}
@@ -196,8 +203,13 @@ func (k *keeper) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.
 	}
 	if !maps.EqualFunc(data, scheduler.Data, bytes.Equal) {
 		scheduler.Data = data
-		return reconcile.Result{}, k.write(ctx, scheduler, "kube-scheduler's certificates changed: it has to be started again with them")
+		return reconcile.Result{}, k.write(ctx, scheduler, "kube-scheduler's certificates changed: where it does not mount this Secret, they have to be copied to it")
 	}
+	cert, err := certutil.ParseCertsPEM(data[corev1.TLSCertKey])
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	k.metrics.ends(schedulerCertificate, cert[0])
 	return reconcile.Result{RequeueAfter: k.lifetimes.check}, nil
 }
 
@@ -220,11 +232,13 @@ func (k *keeper) use(data map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	clientCAs, err := newPool(data[caCert])
+	cas, err := certutil.ParseCertsPEM(data[caCert])
 	if err != nil {
-		return err
+		return fmt.Errorf("CA bundle: %w", err)
 	}
-	if k.current.Swap(&material{certificate: certificate, clientCAs: clientCAs}) == nil {
+	k.metrics.ends(servingCertificate, certificate.Leaf)
+	k.metrics.ends(caCertificate, cas[0])
+	if k.current.Swap(&material{certificate: certificate, clientCAs: poolOf(cas)}) == nil {
 		close(k.ready)
 	}
 	return nil

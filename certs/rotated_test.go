@@ -15,11 +15,13 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	certutil "k8s.io/client-go/util/cert"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -75,13 +77,13 @@ var quick = lifetimes{
 
 // replica runs a manager with Rotated until the test ends, as the ServiceAccount
 // of the manifests.
-func replica(t *testing.T, name string, add func(manager.Manager, *Source) error) *Source {
+func replica(t *testing.T, name string, m *Metrics, add func(manager.Manager, *Source) error) *Source {
 	t.Helper()
 	mgr, err := ctrl.NewManager(serviceAccount(t), ctrl.Options{Metrics: server.Options{BindAddress: "0"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := Rotated(mgr, Options{Namespace: namespace, DNSNames: []string{"localhost"}, lifetimes: quick, replica: name})
+	source, err := Rotated(mgr, Options{Namespace: namespace, DNSNames: []string{"localhost"}, Metrics: m, lifetimes: quick, replica: name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,8 +129,9 @@ func addWebhook(mgr manager.Manager, source *Source) error {
 // request fails.
 func TestRotationUnderLoad(t *testing.T) {
 	const duration = 20 * time.Second
-	first := replica(t, "-1", addWebhook)
-	second := replica(t, "-2", func(manager.Manager, *Source) error { return nil })
+	registry := prometheus.NewRegistry()
+	first := replica(t, "-1", NewMetrics(registry), addWebhook)
+	second := replica(t, "-2", NewMetrics(prometheus.NewRegistry()), func(manager.Manager, *Source) error { return nil })
 	for _, s := range []*Source{first, second} {
 		select {
 		case <-s.Ready():
@@ -166,6 +169,30 @@ func TestRotationUnderLoad(t *testing.T) {
 	if seen < 3 {
 		t.Errorf("%d CAs signed in %s, want 3 at least", seen, duration)
 	}
+	eventually(t, func() error { return metricsTell(t.Context(), registry) })
+}
+
+// metricsTell compares the ends of the certificates in the Secrets with those
+// that the metrics tell.
+func metricsTell(ctx context.Context, registry *prometheus.Registry) error {
+	for certificate, from := range map[string][2]string{
+		"serving":          {ServingSecret, corev1.TLSCertKey},
+		"ca":               {ServingSecret, caCert},
+		"scheduler-client": {SchedulerSecret, corev1.TLSCertKey},
+	} {
+		secret, err := plane.Client.CoreV1().Secrets(namespace).Get(ctx, from[0], metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		certs, err := certutil.ParseCertsPEM(secret.Data[from[1]])
+		if err != nil {
+			return err
+		}
+		if got, err := end(registry, certificate); err != nil || !got.Equal(certs[0].NotAfter) {
+			return fmt.Errorf("the metric has %s of %s (%w), want %s", got, certificate, err, certs[0].NotAfter)
+		}
+	}
+	return nil
 }
 
 // scheduler is started again as often as it has to be, and not more: it reads its

@@ -7,10 +7,14 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/open-policy-agent/cert-controller/pkg/rotator"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/rest"
 )
 
 var serverAuth = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
@@ -54,7 +58,7 @@ func (a authority) client(name string, usages []x509.ExtKeyUsage, end time.Time)
 // takes its clients from the CAs of the bundle.
 func newSource(t *testing.T, ca authority, bundle []byte) *Source {
 	t.Helper()
-	k := &keeper{ready: make(chan struct{})}
+	k := &keeper{metrics: NewMetrics(prometheus.NewRegistry()), ready: make(chan struct{})}
 	cert, key := ca.issue("localhost", serverAuth, time.Now().Add(time.Hour))
 	if err := k.use(map[string][]byte{caCert: bundle, "tls.crt": cert, "tls.key": key}); err != nil {
 		t.Fatal(err)
@@ -135,7 +139,7 @@ func TestMutualTLS(t *testing.T) {
 }
 
 func TestNotReady(t *testing.T) {
-	k := &keeper{ready: make(chan struct{})}
+	k := &keeper{metrics: NewMetrics(prometheus.NewRegistry()), ready: make(chan struct{})}
 	ca := newCA(t)
 	if err := get(t, serve(t, k.source().MutualTLS()), ca.CertPEM, nil); err == nil {
 		t.Error("a server without a certificate answered")
@@ -145,6 +149,46 @@ func TestNotReady(t *testing.T) {
 		t.Error("ready without a certificate")
 	default:
 	}
+}
+
+// TestSchedulerReadsItsCertificateAnew: kube-scheduler, which makes its transport
+// by rest.TLSConfigFor, goes on with a certificate that replaces its own on disk.
+func TestSchedulerReadsItsCertificateAnew(t *testing.T) {
+	ca := newCA(t)
+	url := serve(t, newSource(t, ca, ca.CertPEM).MutualTLS())
+	dir := t.TempDir()
+	at := func(file string) string { return filepath.Join(dir, file) }
+	write := func(file string, content []byte) {
+		if err := os.WriteFile(at(file), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hold := func(name string) {
+		cert, key := ca.issue(name, clientAuth, time.Now().Add(time.Hour))
+		write("tls.crt", cert)
+		write("tls.key", key)
+	}
+	write("ca.crt", ca.CertPEM)
+	hold("somebody")
+	config, err := rest.TLSConfigFor(&rest.Config{TLSClientConfig: rest.TLSClientConfig{
+		CAFile: at("ca.crt"), CertFile: at("tls.crt"), KeyFile: at("tls.key"),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+	ask := func() error {
+		response, err := client.Get(url)
+		if err != nil {
+			return err
+		}
+		return response.Body.Close()
+	}
+	if err := ask(); err == nil {
+		t.Fatal("somebody else is let in")
+	}
+	hold(SchedulerName)
+	eventually(t, ask) // it looks once a second
 }
 
 // TestServingTLS: the webhook's server asks nobody for a certificate.

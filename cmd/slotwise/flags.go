@@ -15,6 +15,9 @@ import (
 	"slotwise.dev/slotwise/allocator/cloud"
 )
 
+// nowhere is the address of what is not to be served.
+const nowhere = "0"
+
 // config is all that the flags of run say.
 type config struct {
 	configMap     string
@@ -78,8 +81,8 @@ func (c *config) register(f *pflag.FlagSet) {
 
 	f.StringVar(&c.extenderAddress, "extender-address", ":9444", "where the scheduler extender listens (HTTPS with client certificates)")
 	f.IntVar(&c.webhookPort, "webhook-port", 9443, "where the admission webhook listens (HTTPS)")
-	f.StringVar(&c.metricsAddress, "metrics-address", ":8080", "where Prometheus metrics are served; 0: nowhere")
-	f.StringVar(&c.healthAddress, "health-address", ":8081", "where /healthz and /readyz are served; 0: nowhere")
+	f.StringVar(&c.metricsAddress, "metrics-address", ":8443", "where Prometheus metrics are served; beyond loopback over HTTPS, and only to those whom the API server lets get /metrics; "+nowhere+": nowhere")
+	f.StringVar(&c.healthAddress, "health-address", ":8081", "where /healthz and /readyz are served (HTTP: they tell nothing); "+nowhere+": nowhere")
 	f.DurationVar(&c.bindTimeout, "bind-timeout", 25*time.Second, "the longest that a bind waits for EC2; must be less than the extender's httpTimeout in the scheduler's configuration")
 
 	f.StringVar(&c.certDir, "cert-dir", "", "folder with tls.crt, tls.key and ca.crt, as cert-manager mounts them; empty: certificates are made, kept in a Secret and rotated")

@@ -16,7 +16,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"slotwise.dev/slotwise/allocator"
@@ -65,7 +64,7 @@ func newManager(rc *rest.Config, c config, lease *allocator.Lease, serving func(
 		Scheme:                 scheme,
 		Cache:                  allocator.Watched(configMap),
 		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1alpha1.NodeSlots{}}}},
-		Metrics:                metricsserver.Options{BindAddress: c.metricsAddress},
+		Metrics:                metricsOptions(c.metricsAddress, serving),
 		HealthProbeBindAddress: c.healthAddress,
 		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
 			Port:    c.webhookPort,
@@ -81,10 +80,11 @@ func newManager(rc *rest.Config, c config, lease *allocator.Lease, serving func(
 }
 
 func newCertificates(mgr ctrl.Manager, c config) (*certs.Source, error) {
+	m := certs.NewMetrics(metrics.Registry)
 	if c.certDir != "" {
-		return certs.Files(mgr, c.certDir)
+		return certs.Files(mgr, c.certDir, m)
 	}
-	return certs.Rotated(mgr, certs.Options{Namespace: c.namespace, DNSNames: c.certNames})
+	return certs.Rotated(mgr, certs.Options{Namespace: c.namespace, DNSNames: c.certNames, Metrics: m})
 }
 
 // newKube makes the client that binds, annotates and advertises. Protobuf
