@@ -132,7 +132,7 @@ func (b *budget) free(k ledger.Kind) int {
 	case s.denied:
 		room = 0
 	default:
-		room = min(room, 1)
+		room = min(room, 1-b.claimed[k]) // one probe at a time, whichever node's
 	}
 	return max(0, room)
 }

@@ -253,9 +253,6 @@ func (w *worker) follow(ctx context.Context, c ledger.Call, class cloud.Class, e
 
 // lacks notes that the chart of the subnet has nothing for what the node wants.
 func (w *worker) lacks(k ledger.Kind) {
-	if w.short {
-		return
-	}
 	if w.budget.lacks(k, false) {
 		w.a.lookAtSubnet(w.budget)
 	}
