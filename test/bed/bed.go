@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -50,6 +51,8 @@ type Options struct {
 	// Replicas is how many processes of slotwise there are; 0 is one. Several are
 	// reached as by their Services, see service.go.
 	Replicas int
+	// Settings are in the ConfigMap from the beginning, beside enable-windows-ipam.
+	Settings map[string]string
 	// Args are added to those of slotwise.
 	Args []string
 	// Progress, where set, is told what is being done.
@@ -75,7 +78,7 @@ type Bed struct {
 }
 
 // Start brings everything up and returns once pods can be scheduled. Slotwise
-// is on, in secondary IP mode.
+// is on, and in secondary IP mode unless Settings say otherwise.
 func Start(ctx context.Context, o Options) (_ *Bed, err error) {
 	b := &Bed{args: o.Args, EC2: ec2sim.New(o.EC2), stopWatching: func() {}}
 	say := o.Progress
@@ -114,7 +117,9 @@ func Start(ctx context.Context, o Options) (_ *Bed, err error) {
 	if err := b.install(ctx); err != nil {
 		return nil, err
 	}
-	if err := b.Configure(ctx, map[string]string{"enable-windows-ipam": "true"}); err != nil {
+	data := map[string]string{"enable-windows-ipam": "true"}
+	maps.Copy(data, o.Settings)
+	if err := b.Configure(ctx, data); err != nil {
 		return nil, err
 	}
 	if err := b.StartSlotwise(ctx); err != nil {

@@ -2,17 +2,16 @@ package bed
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"strings"
 
-	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 )
 
-// AwaitEvent waits for an event with a reason about an object, and returns its
-// note. The namespace is empty for what has none, such as Nodes.
-func (b *Bed) AwaitEvent(ctx context.Context, kind, namespace, name, reason string) (note string, err error) {
+// AwaitEvent waits for an event about an object, with a reason and with a note
+// that contains a text. The namespace is empty for what has none, such as Nodes.
+func (b *Bed) AwaitEvent(ctx context.Context, kind, namespace, name, reason, text string) error {
 	in := namespace
 	if in == "" {
 		in = metav1.NamespaceDefault // where events of cluster-scoped objects are kept
@@ -20,27 +19,19 @@ func (b *Bed) AwaitEvent(ctx context.Context, kind, namespace, name, reason stri
 	selector := fields.SelectorFromSet(fields.Set{
 		"regarding.kind": kind, "regarding.namespace": namespace, "regarding.name": name, "reason": reason,
 	})
-	what := fmt.Sprintf("%s %s has the event %s", kind, name, reason)
-	err = b.Until(ctx, what, func(ctx context.Context) error {
+	what := fmt.Sprintf("%s %s has the event %s: %s", kind, name, reason, text)
+	return b.Until(ctx, what, func(ctx context.Context) error {
 		list, err := b.Client.EventsV1().Events(in).List(ctx, metav1.ListOptions{FieldSelector: selector.String()})
 		if err != nil {
 			return err
 		}
-		if len(list.Items) == 0 {
-			return errors.New("it has none")
+		var notes []string
+		for _, e := range list.Items {
+			if strings.Contains(e.Note, text) {
+				return nil
+			}
+			notes = append(notes, e.Note)
 		}
-		note = latest(list.Items).Note
-		return nil
+		return fmt.Errorf("its events with that reason say %q", notes)
 	})
-	return note, err
-}
-
-func latest(events []eventsv1.Event) eventsv1.Event {
-	last := events[0]
-	for _, e := range events[1:] {
-		if e.CreationTimestamp.After(last.CreationTimestamp.Time) {
-			last = e
-		}
-	}
-	return last
 }

@@ -2,6 +2,7 @@ package bed
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"strconv"
@@ -272,11 +273,15 @@ func waitsFor(p *corev1.Pod) string {
 func (b *Bed) Until(ctx context.Context, what string, check func(context.Context) error) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
+		err := check(ctx)
+		if err != nil && ctx.Err() != nil {
+			return false, nil // the end of the wait tells nothing; what was wrong before does
+		}
+		last = err
+		return err == nil, nil
 	})
 	if err != nil {
-		return fmt.Errorf("wait until %s: %w; last: %w", what, err, last)
+		return fmt.Errorf("wait until %s: %w", what, errors.Join(err, last))
 	}
 	return nil
 }

@@ -1,17 +1,13 @@
 package e2e
 
 import (
-	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/bed"
 )
 
@@ -27,7 +23,7 @@ func TestSwitchToPrefixes(t *testing.T) {
 		truth = (slots - old) * 16
 		asked = nodes * slots * 16 // what AWS's formula would have run at once
 	)
-	s := start(t)
+	s := start(t, bed.Options{})
 	namespace := s.namespace(t)
 	names := s.nodes(t, "win", nodes, "t3.medium", bed.Subnet)
 	for _, name := range names {
@@ -40,9 +36,7 @@ func TestSwitchToPrefixes(t *testing.T) {
 
 	must(t, s.CreatePods(t.Context(), namespace, "new", asked))
 	must(t, s.AwaitRunning(t.Context(), namespace, nodes*(old+truth)))
-	if _, err := s.AwaitTurnedAway(t.Context(), namespace, asked-nodes*truth); err != nil {
-		t.Fatal(err)
-	}
+	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, asked-nodes*truth)))
 	s.awaitCapacity(t, names, bed.Capacity{Advertised: old + truth})
 
 	for _, name := range names {
@@ -69,9 +63,8 @@ func TestSwitchBackToSecondaryIPs(t *testing.T) {
 		prefixes = 7 // that 100 pods and one warm address take
 		asked    = slots - prefixes + 2
 	)
-	s := start(t)
+	s := start(t, bed.Options{Settings: prefixMode})
 	namespace := s.namespace(t)
-	must(t, s.PrefixMode(t.Context(), true))
 	node := s.nodes(t, "win", 1, "m5.xlarge", bed.Subnet)[0]
 	must(t, s.CreatePods(t.Context(), namespace, "old", old))
 	must(t, s.AwaitRunning(t.Context(), namespace, old))
@@ -82,9 +75,7 @@ func TestSwitchBackToSecondaryIPs(t *testing.T) {
 	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: old + slots - prefixes, Remaining: slots - prefixes})
 	must(t, s.CreatePods(t.Context(), namespace, "new", asked))
 	must(t, s.AwaitRunning(t.Context(), namespace, old+slots-prefixes))
-	if _, err := s.AwaitTurnedAway(t.Context(), namespace, asked-(slots-prefixes)); err != nil {
-		t.Fatal(err)
-	}
+	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, asked-(slots-prefixes))))
 	s.awaitBlocks(t, node, prefixes, slots-prefixes)
 
 	emptied, victims := fewestPods(s.Interface(node).Prefixes, before)
@@ -106,55 +97,6 @@ func TestSwitchBackToSecondaryIPs(t *testing.T) {
 		}
 	}
 	s.noEC2Errors(t)
-}
-
-// cooldown is how long an address rests after its pod has ended.
-const cooldown = 30 * time.Second
-
-// awaitCapacity waits until each of the nodes shows the same capacity.
-func (s *system) awaitCapacity(t *testing.T, nodes []string, want bed.Capacity) {
-	t.Helper()
-	for _, name := range nodes {
-		must(t, s.Until(t.Context(), fmt.Sprintf("%s shows %+v", name, want), func(ctx context.Context) error {
-			got, err := s.Capacity(ctx, name)
-			if err == nil && got != want {
-				err = fmt.Errorf("it shows %+v", got)
-			}
-			return err
-		}))
-	}
-}
-
-// awaitBlocks waits until a node's interface has these numbers of prefixes and
-// of secondary IPs.
-func (s *system) awaitBlocks(t *testing.T, node string, prefixes, secondaryIPs int) {
-	t.Helper()
-	what := fmt.Sprintf("%s has %d prefixes and %d secondary IPs", node, prefixes, secondaryIPs)
-	must(t, s.Until(t.Context(), what, func(context.Context) error {
-		eni := s.Interface(node)
-		if len(eni.Prefixes) != prefixes || len(eni.Addresses) != secondaryIPs {
-			return fmt.Errorf("it has %d and %d", len(eni.Prefixes), len(eni.Addresses))
-		}
-		return nil
-	}))
-}
-
-// addresses are those of all pods of a namespace that have one, by name.
-func (s *system) addresses(t *testing.T, namespace string) map[string]netip.Addr {
-	t.Helper()
-	var pods corev1.PodList
-	must(t, s.Kube.List(t.Context(), &pods, client.InNamespace(namespace)))
-	all := map[string]netip.Addr{}
-	for _, p := range pods.Items {
-		text, has := p.Annotations[vpc.Annotation]
-		if !has {
-			continue
-		}
-		address, err := vpc.ParseAddress(text)
-		must(t, err)
-		all[p.Name] = address.Addr()
-	}
-	return all
 }
 
 // fewestPods finds the prefix that the fewest pods have their address from.
@@ -184,4 +126,3 @@ func (s *system) unassigned(t *testing.T, block netip.Prefix) time.Time {
 	t.Fatalf("%s was never unassigned", block)
 	return time.Time{}
 }
-

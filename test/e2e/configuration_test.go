@@ -1,0 +1,143 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/settings"
+	"slotwise.dev/slotwise/allocator/vpc"
+	"slotwise.dev/slotwise/test/bed"
+)
+
+// TestConfiguration changes the ConfigMap of a running system, again and again.
+func TestConfiguration(t *testing.T) {
+	t.Parallel()
+	s := start(t, bed.Options{})
+	t.Run("warm pools of secondary IPs", s.testWarmSecondaryIPs)
+	t.Run("values that cannot be read", s.testUnreadableValues)
+	t.Run("warm pools of prefixes", s.testWarmPrefixes)
+	t.Run("off and on", func(t *testing.T) {
+		s.testOffAndOn(t, "switched",
+			func(t *testing.T) { must(t, s.Configure(t.Context(), map[string]string{settings.KeyEnabled: "false"})) },
+			func(t *testing.T) { s.configure(t) })
+	})
+	t.Run("beside AWS's old controller", func(t *testing.T) {
+		s.testOffAndOn(t, "beside", s.addOldController, func(t *testing.T) {
+			must(t, s.Kube.Delete(t.Context(), oldController()))
+		})
+	})
+	s.noEC2Errors(t)
+}
+
+// configure turns the system on with more settings.
+func (s *system) configure(t *testing.T, data ...map[string]string) {
+	t.Helper()
+	all := map[string]string{settings.KeyEnabled: "true"}
+	for _, more := range data {
+		maps.Copy(all, more)
+	}
+	must(t, s.Configure(t.Context(), all))
+}
+
+// testUnreadableValues sets values that mean nothing: each is named in an event,
+// and its default holds.
+func (s *system) testUnreadableValues(t *testing.T) {
+	must(t, errorOf(s.AddNode(t.Context(), "defaults", "t3.large", bed.Subnet)))
+	s.configure(t, map[string]string{settings.KeyWarmIPTarget: "2"})
+	s.awaitBlocks(t, "defaults", 0, 3) // the minimum
+	s.configure(t, map[string]string{settings.KeyMinimumIPTarget: "0", settings.KeyWarmIPTarget: "1"})
+	s.awaitBlocks(t, "defaults", 0, 1)
+
+	s.configure(t, map[string]string{settings.KeyMinimumIPTarget: "three", settings.KeyWarmIPTarget: "4 5"})
+	s.awaitBlocks(t, "defaults", 0, 3)
+	for _, want := range []string{`minimum-ip-target: "three"`, `warm-ip-target: "4 5"`} {
+		must(t, s.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, allocator.ReasonInvalidSetting, want))
+	}
+}
+
+// testOffAndOn lets pods come while the system is off, or acts as if it were:
+// nothing is given to them, and nothing asked of EC2. Once it is on again they
+// get their addresses by themselves: the one that is bound already, and the one
+// that the extender had turned away (I8).
+func (s *system) testOffAndOn(t *testing.T, node string, off, on func(*testing.T)) {
+	s.configure(t)
+	namespace := s.NewNamespace(t)
+	must(t, errorOf(s.AddNode(t.Context(), node, "t3.large", bed.Subnet)))
+	s.awaitBlocks(t, node, 0, 3)
+	before := s.Interface(node).Addresses
+
+	off(t)
+	s.awaitWebhook(t, namespace, false)
+	must(t, s.CreatePods(t.Context(), namespace, "untouched", 1, bed.OnNode(node)))
+	must(t, s.CreatePods(t.Context(), namespace, "asks", 1, bed.OnNode(node), asking))
+	message, err := s.AwaitTurnedAway(t.Context(), namespace, 1)
+	must(t, err)
+	if !strings.Contains(message, "Windows IPAM is off") {
+		t.Errorf("the scheduler says %q, want it to say that Windows IPAM is off", message)
+	}
+	p := s.pod(t, namespace, "untouched-0")
+	if a := p.Annotations[vpc.Annotation]; a != "" || p.Spec.NodeName == "" {
+		t.Errorf("untouched-0 is on node %q with address %q, want %s and none", p.Spec.NodeName, a, node)
+	}
+	if held := s.Interface(node).Addresses; !slices.Equal(held, before) {
+		t.Errorf("%s had %v before the system was off and has %v", node, before, held)
+	}
+
+	on(t)
+	must(t, s.AwaitRunning(t.Context(), namespace, 2))
+	s.awaitWebhook(t, namespace, true)
+}
+
+// asking has a pod ask for an address as the webhook would have it do.
+func asking(p *corev1.Pod) {
+	one := corev1.ResourceList{vpc.Resource: resource.MustParse("1")}
+	p.Spec.Containers[0].Resources = corev1.ResourceRequirements{Requests: one, Limits: one}
+}
+
+// awaitWebhook waits until new Windows pods are made to ask for an address, or
+// no longer are.
+func (s *system) awaitWebhook(t *testing.T, namespace string, want bool) {
+	t.Helper()
+	must(t, s.Until(t.Context(), "the webhook knows the settings", func(ctx context.Context) error {
+		p := bed.Pod(namespace, "trial")
+		if err := s.Kube.Create(ctx, p, client.DryRunAll); err != nil {
+			return err
+		}
+		if _, asks := p.Spec.Containers[0].Resources.Requests[vpc.Resource]; asks != want {
+			return errors.New("it does not yet")
+		}
+		return nil
+	}))
+}
+
+// addOldController installs AWS's old controller, as far as Slotwise can tell.
+func (s *system) addOldController(t *testing.T) {
+	must(t, s.Kube.Create(t.Context(), oldController()))
+	must(t, s.AwaitEvent(t.Context(), "Deployment", allocator.OldController.Namespace, allocator.OldController.Name,
+		allocator.ReasonOtherController, "acts as if it were off"))
+}
+
+func oldController() *appsv1.Deployment {
+	labels := map[string]string{"app": allocator.OldController.Name}
+	return &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: allocator.OldController.Namespace, Name: allocator.OldController.Name},
+		Spec: appsv1.DeploymentSpec{
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "controller", Image: "controller"}}},
+			},
+		},
+	}
+}

@@ -1,0 +1,99 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/controlplane"
+)
+
+// TestI2AddressRestsAfterItsPod fills a node and ends some of its pods, in each
+// of the ways in which pods end. Pods that wait get the very addresses of these,
+// and none before 30 s.
+func TestI2AddressRestsAfterItsPod(t *testing.T) {
+	t.Parallel()
+	const (
+		node  = "resting"
+		fits  = 16 // one prefix
+		each  = 2  // pods that end in each way
+		ended = 3 * each
+	)
+	s := shared(t)
+	namespace := s.namespace(t)
+	must(t, errorOf(s.AddNode(t.Context(), node, oneSlot.Name, bed.Subnet)))
+	must(t, s.CreatePods(t.Context(), namespace, "stays", fits-ended, bed.OnNode(node)))
+	must(t, s.CreatePods(t.Context(), namespace, "deleted", each, bed.OnNode(node)))
+	must(t, s.CreatePods(t.Context(), namespace, "fails", each, bed.OnNode(node)))
+	must(t, s.CreatePods(t.Context(), namespace, "job", each, bed.OnNode(node), completeAfter(time.Second)))
+	s.awaitSucceeded(t, namespace, "job", each)
+	must(t, s.AwaitRunning(t.Context(), namespace, fits-each))
+
+	// When the address of each pod that ends was in use for the last time, as
+	// somebody knows who cannot look inside.
+	inUse := map[netip.Addr]time.Time{}
+	for i := range each {
+		for _, name := range []string{"deleted", "fails", "job"} {
+			p := s.pod(t, namespace, fmt.Sprint(name, "-", i))
+			inUse[address(t, p)] = time.Now()
+			switch name {
+			case "deleted":
+				must(t, s.Kube.Delete(t.Context(), p, client.GracePeriodSeconds(0)))
+			case "fails":
+				p.Status.Phase = corev1.PodFailed
+				must(t, s.Kube.Status().Update(t.Context(), p))
+			case "job":
+				inUse[address(t, p)] = p.Status.ContainerStatuses[0].State.Terminated.FinishedAt.Time
+			}
+		}
+	}
+	must(t, s.CreatePods(t.Context(), namespace, "next", ended, bed.OnNode(node)))
+	must(t, s.AwaitRunning(t.Context(), namespace, fits))
+
+	for i := range ended {
+		p := s.pod(t, namespace, fmt.Sprint("next-", i))
+		last, ok := inUse[address(t, p)]
+		if rest := boundAt(p).Sub(last); !ok || rest < cooldown {
+			t.Errorf("%s got %s, which had rested %s, want one that rested %s at the least", p.Name, address(t, p), rest, cooldown)
+		}
+		delete(inUse, address(t, p))
+	}
+}
+
+// completeAfter makes a pod succeed some time after its start.
+func completeAfter(d time.Duration) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		p.Annotations = map[string]string{controlplane.CompleteAfterAnnotation: d.String()}
+	}
+}
+
+// awaitSucceeded waits until the pods name-0 to name-(n-1) have succeeded.
+func (s *system) awaitSucceeded(t *testing.T, namespace, name string, n int) {
+	t.Helper()
+	for i := range n {
+		name := fmt.Sprint(name, "-", i)
+		must(t, s.Until(t.Context(), name+" succeeds", func(context.Context) error {
+			if p := s.pod(t, namespace, name); p.Status.Phase != corev1.PodSucceeded {
+				return fmt.Errorf("it is %s", p.Status.Phase)
+			}
+			return nil
+		}))
+	}
+}
+
+// boundAt is when a pod was bound. The API server cuts the time down to whole
+// seconds; this is the end of the second.
+func boundAt(p *corev1.Pod) time.Time {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodScheduled {
+			return c.LastTransitionTime.Add(time.Second)
+		}
+	}
+	return time.Time{}
+}

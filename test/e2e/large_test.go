@@ -1,0 +1,70 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"slotwise.dev/slotwise/test/bed"
+)
+
+// TestPodsFindTheNodesWithRoom is a switch to prefixes in a cluster of 300 nodes,
+// 280 of which are full, which no formula would tell: each has its only slot
+// taken by a secondary IP. The scheduler looks at a sample of the nodes; were it
+// to count on the full ones, it would find a whole sample of them.
+func TestPodsFindTheNodesWithRoom(t *testing.T) {
+	t.Parallel()
+	const (
+		full = 280
+		room = 20
+		fits = room * 16
+	)
+	// Each node needs a call or two at once: no test of pacing, this.
+	s := start(t, bed.Options{Args: []string{"--ec2-change-burst=1000", "--ec2-change-rate=1000"}})
+	namespace := s.namespace(t)
+	s.nodes(t, "full", full, oneSlot.Name, bed.Subnet)
+	s.nodes(t, "room", room, oneSlot.Name, bed.Subnet)
+	must(t, s.CreatePods(t.Context(), namespace, "old", full, bed.OnGroup("full")))
+	must(t, s.AwaitRunning(t.Context(), namespace, full))
+
+	must(t, s.PrefixMode(t.Context(), true))
+	s.awaitRemaining(t, "full-", 0)
+	s.awaitRemaining(t, "room-", 16)
+	must(t, s.CreatePods(t.Context(), namespace, "new", fits))
+	must(t, s.AwaitRunning(t.Context(), namespace, full+fits))
+
+	// One more finds all 300 full, by what they advertise.
+	must(t, s.CreatePods(t.Context(), namespace, "more", 1))
+	message, err := s.AwaitTurnedAway(t.Context(), namespace, 1)
+	must(t, err)
+	const want = "0/300 nodes are available: 300 Insufficient vpc.amazonaws.com/PrivateIPv4Address."
+	if !strings.HasPrefix(message, want) {
+		t.Errorf("the scheduler says %q, want %q", message, want)
+	}
+	s.noEC2Errors(t)
+}
+
+// awaitRemaining waits until all nodes whose name begins so show the same
+// remaining capacity.
+func (s *system) awaitRemaining(t *testing.T, prefix string, want int) {
+	t.Helper()
+	must(t, s.Until(t.Context(), fmt.Sprintf("nodes %s... show %d remaining", prefix, want), func(ctx context.Context) error {
+		var nodes corev1.NodeList
+		if err := s.Kube.List(ctx, &nodes); err != nil {
+			return err
+		}
+		for i := range nodes.Items {
+			n := &nodes.Items[i]
+			if !strings.HasPrefix(n.Name, prefix) {
+				continue
+			}
+			if c, err := bed.CapacityOf(n); err != nil || c.Remaining != want {
+				return fmt.Errorf("%s shows %+v, error %v", n.Name, c, err)
+			}
+		}
+		return nil
+	}))
+}

@@ -1,0 +1,70 @@
+package e2e
+
+import (
+	"testing"
+
+	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/test/bed"
+)
+
+// TestSubnetWithoutFreeBlock fragments one of two subnets, so that it has free
+// addresses by the hundred and not one free /28. Pods go to the nodes of the
+// other subnet; once there is room again, they go here too.
+func TestSubnetWithoutFreeBlock(t *testing.T) {
+	t.Parallel()
+	const (
+		group  = "fragments"
+		perENI = 2 * 16 // of a node with two slots
+	)
+	s := shared(t)
+	namespace := s.namespace(t)
+	s.subnet(t, "subnet-fragmented", 41, 24)
+	s.subnet(t, "subnet-whole", 42, 24)
+	add := func(name, subnet string) string {
+		must(t, errorOf(s.AddNode(t.Context(), name, twoSlots.Name, subnet, bed.Group(group))))
+		return name
+	}
+	// One node has its warm prefix when the room goes, and finds out from EC2
+	// that there is no more. The other comes too late for any.
+	early := add("fragmented-early", "subnet-fragmented")
+	s.awaitBlocks(t, early, 1, 0)
+	giveBack, err := s.EC2.Fragment("subnet-fragmented")
+	must(t, err)
+	late := add("fragmented-late", "subnet-fragmented")
+	for _, name := range []string{"whole-0", "whole-1"} {
+		add(name, "subnet-whole")
+	}
+
+	const fit = 16 + 0 + 2*perENI
+	must(t, s.CreatePods(t.Context(), namespace, "pod", fit, bed.OnGroup(group)))
+	must(t, s.AwaitRunning(t.Context(), namespace, fit))
+	for _, name := range []string{early, late} {
+		must(t, s.AwaitEvent(t.Context(), "Node", "", name, allocator.ReasonNoCidrBlocks,
+			"InsufficientCidrBlocks: The specified subnet does not have enough free cidr blocks to satisfy the request"))
+	}
+
+	const more = 16 + perENI // what the fragmented subnet's nodes lack
+	must(t, s.CreatePods(t.Context(), namespace, "more", more, bed.OnGroup(group)))
+	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, more)))
+	giveBack()
+	must(t, s.AwaitRunning(t.Context(), namespace, fit+more))
+
+	// AWS's controller asks again every time. One refusal tells enough; a second
+	// call may have been on its way.
+	if refused := s.refusals(early, late); len(refused) > 2 {
+		t.Errorf("EC2 refused %d calls for nodes of the fragmented subnet, want 2 at the most: %v", len(refused), refused)
+	}
+}
+
+// refusals are the codes with which EC2 refused calls for nodes, in order.
+func (s *system) refusals(nodes ...string) (codes []string) {
+	for _, name := range nodes {
+		eni := s.Interface(name).ID
+		for _, c := range s.EC2.Calls() {
+			if c.ENI == eni && c.Code != "" {
+				codes = append(codes, name+": "+c.Code)
+			}
+		}
+	}
+	return codes
+}

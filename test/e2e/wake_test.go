@@ -1,0 +1,66 @@
+package e2e
+
+import (
+	"net/netip"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/settings"
+	"slotwise.dev/slotwise/test/bed"
+)
+
+// TestI8SchedulerIsWoken has a pod wait until something changes that is no
+// event to the scheduler, in a cluster where nothing else happens. By itself the
+// scheduler would try such a pod again after 5 minutes.
+func TestI8SchedulerIsWoken(t *testing.T) {
+	t.Parallel()
+	const node, subnet = "quiet", "subnet-small"
+	s := start(t, bed.Options{})
+	namespace := s.namespace(t)
+	cidr := s.subnet(t, subnet, 43, 27)
+	must(t, errorOf(s.AddNode(t.Context(), node, "t3.medium", subnet)))
+	s.awaitBlocks(t, node, 0, 3)
+
+	// Slotwise is switched on.
+	must(t, s.Configure(t.Context(), map[string]string{settings.KeyEnabled: "false"}))
+	s.awaitWebhook(t, namespace, false)
+	must(t, s.CreatePods(t.Context(), namespace, "asks", 1, asking))
+	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
+	s.configure(t)
+	must(t, s.AwaitRunning(t.Context(), namespace, 1))
+	s.awaitWebhook(t, namespace, true)
+
+	// The subnet has room again.
+	s.awaitBlocks(t, node, 0, 4) // one of them held
+	giveBack := s.fill(t, subnet, cidr)
+	must(t, s.CreatePods(t.Context(), namespace, "pod", 4))
+	must(t, s.AwaitRunning(t.Context(), namespace, 4))
+	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
+	must(t, s.AwaitEvent(t.Context(), "Node", "", node, allocator.ReasonNoAddresses, "InsufficientFreeAddressesInSubnet"))
+	giveBack()
+	must(t, s.AwaitRunning(t.Context(), namespace, 5))
+
+	// An address has cooled down.
+	must(t, s.CreatePods(t.Context(), namespace, "last", 1))
+	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
+	must(t, s.Kube.Delete(t.Context(), bed.Pod(namespace, "asks-0"), client.GracePeriodSeconds(0)))
+	must(t, s.AwaitRunning(t.Context(), namespace, 5))
+}
+
+// fill has somebody take every address of a subnet that is free.
+func (s *system) fill(t *testing.T, subnet string, cidr netip.Prefix) (giveBack func()) {
+	t.Helper()
+	var all []func()
+	for a := cidr.Addr(); cidr.Contains(a); a = a.Next() {
+		if giveBack, err := s.EC2.Occupy(subnet, netip.PrefixFrom(a, 32)); err == nil {
+			all = append(all, giveBack)
+		}
+	}
+	return func() {
+		for _, giveBack := range all {
+			giveBack()
+		}
+	}
+}
