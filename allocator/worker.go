@@ -207,6 +207,10 @@ func (w *worker) settle(ctx context.Context, c ledger.Call, r result) {
 		case class == cloud.Lost:
 			l.Lost(now)
 			w.described = now.Add(-lookAgain)
+		case class == cloud.NoRoom:
+			l.Failed()
+			w.budget.lacks(c.Kind, true) // first: what this call had claimed is no room for others
+			w.release()
 		case class != cloud.None:
 			l.Failed()
 			w.release()
@@ -259,10 +263,10 @@ func (w *worker) lacks(k ledger.Kind) {
 	w.tellShort(k)
 }
 
-// denied notes that EC2 has refused what the chart had promised. What the subnet
-// does have serves as many binds as it can; the others are turned away.
+// denied does what is left to do after EC2 has refused what the chart had
+// promised: what the subnet does have serves as many binds as it can, and the
+// others are turned away.
 func (w *worker) denied(ctx context.Context, k ledger.Kind) {
-	w.budget.lacks(k, true)
 	w.a.subnets.look(ctx, w.budget)
 	w.a.subnets.wake() // there is a pause now, after which to look again
 	w.update(func(*ledger.Ledger, time.Time) {
