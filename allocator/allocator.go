@@ -70,8 +70,8 @@ type Allocator struct {
 // State is what users have set, and whether something stands in the way.
 type State struct {
 	settings.Settings
-	// Obstacle, where not empty, says why the system acts as if it were off.
-	Obstacle string
+	// Obstacle, where there is one, has the system act as if it were off.
+	Obstacle *Obstacle
 }
 
 // handle is a node with the end of its worker.
@@ -148,18 +148,28 @@ func every(ctx context.Context, interval time.Duration, f func(context.Context))
 
 // Apply takes up new settings. It takes effect at once, on all nodes.
 func (a *Allocator) Apply(s State) {
-	if before := a.state.Swap(&s); s.on() && !before.on() {
+	if before := a.state.Swap(&s); s.On() && !before.On() {
 		a.advertiser.renew()
+		a.beginAnew()
 	}
 	for _, n := range a.everyNode() {
 		n.applyMode()
 	}
 }
 
-// running says that the system is on.
-func (a *Allocator) running() bool { return a.state.Load().on() }
+// beginAnew has all nodes be read again: while Slotwise was off, others may have
+// changed their interfaces, and given and taken addresses.
+func (a *Allocator) beginAnew() {
+	for _, n := range a.everyNode() {
+		a.forget(n, "Slotwise was off until now")
+	}
+}
 
-func (s *State) on() bool { return s.Enabled && s.Obstacle == "" }
+// running says that the system is on.
+func (a *Allocator) running() bool { return a.state.Load().On() }
+
+// On says that users have the system on, and nothing stands in the way.
+func (s *State) On() bool { return s.Enabled && s.Obstacle == nil }
 
 // active says that addresses may be given and EC2 be asked for changes: the
 // system is on, this process leads, and it knows what all pods hold.

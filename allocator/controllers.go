@@ -22,22 +22,20 @@ import (
 	"slotwise.dev/slotwise/allocator/vpc"
 )
 
-// OldController is the Deployment of AWS's in-cluster controller. While it
-// stands in kube-system, Slotwise acts as if it were off.
-var OldController = types.NamespacedName{Namespace: "kube-system", Name: "vpc-resource-controller"}
-
-// Watched limits the manager's cache to what is used: Windows nodes, the one
-// ConfigMap, and the one Deployment.
+// Watched limits the manager's cache to what is used: Windows nodes, the
+// ConfigMaps of Slotwise and of AWS's managed controller, and the Deployment of
+// its old one. The ConfigMaps must be one and the same, or in two namespaces.
 func Watched(configMap types.NamespacedName) cache.Options {
-	only := func(n types.NamespacedName) cache.ByObject {
-		return cache.ByObject{
-			Namespaces: map[string]cache.Config{n.Namespace: {}},
-			Field:      fields.OneTermEqualSelector("metadata.name", n.Name),
+	only := func(names ...types.NamespacedName) cache.ByObject {
+		namespaces := map[string]cache.Config{}
+		for _, n := range names {
+			namespaces[n.Namespace] = cache.Config{FieldSelector: fields.OneTermEqualSelector("metadata.name", n.Name)}
 		}
+		return cache.ByObject{Namespaces: namespaces}
 	}
 	return cache.Options{ByObject: map[client.Object]cache.ByObject{
 		&corev1.Node{}:       {Label: labels.SelectorFromSet(labels.Set{vpc.LabelOS: vpc.Windows}), Transform: stripNode},
-		&corev1.ConfigMap{}:  only(configMap),
+		&corev1.ConfigMap{}:  only(configMap, ManagedConfigMap),
 		&appsv1.Deployment{}: only(OldController),
 	}}
 }
@@ -127,7 +125,7 @@ func instanceID(providerID string) (string, error) {
 	return id, nil
 }
 
-// settings reads the ConfigMap and looks for AWS's old controller.
+// settings reads the ConfigMap and looks for another allocator.
 func (c *controllers) settings(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	s, err := ReadState(ctx, c.client, c.configMap, func(on *corev1.ConfigMap, p settings.Problem) {
 		c.log.Info("setting not understood", "configmap", c.configMap, "problem", p.String())
@@ -136,10 +134,10 @@ func (c *controllers) settings(ctx context.Context, _ reconcile.Request) (reconc
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if s.Obstacle != "" {
-		c.OtherController(&corev1.ObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Namespace: OldController.Namespace, Name: OldController.Name}, OldController.String())
+	if s.Obstacle != nil {
+		c.events.hindered(s.Obstacle)
 	}
-	c.log.Info("settings", "enabled", s.Enabled, "mode", s.Mode.String(), "obstacle", s.Obstacle)
+	c.log.Info("settings", "enabled", s.Enabled, "mode", s.Mode.String(), "obstacle", s.Obstacle.String())
 	c.Apply(s)
 	return reconcile.Result{}, nil
 }
@@ -154,14 +152,6 @@ func ReadState(ctx context.Context, r client.Reader, configMap types.NamespacedN
 	for _, p := range problems {
 		problem(&cm, p)
 	}
-	s := State{Settings: parsed}
-	var old appsv1.Deployment
-	err := r.Get(ctx, OldController, &old)
-	if client.IgnoreNotFound(err) != nil {
-		return State{}, fmt.Errorf("look for Deployment %s: %w", OldController, err)
-	}
-	if err == nil {
-		s.Obstacle = fmt.Sprintf("AWS's old controller, Deployment %s, stands in the cluster", OldController)
-	}
-	return s, nil
+	other, err := obstacle(ctx, r, configMap)
+	return State{Settings: parsed, Obstacle: other}, err
 }

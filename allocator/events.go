@@ -17,23 +17,22 @@ import (
 // The reasons of events. Those that AWS's troubleshooting guide names keep
 // their names.
 const (
-	ReasonAllocated        = "ResourceAllocated"
-	ReasonFailed           = "ResourceAllocationFailed"
-	ReasonNoCidrBlocks     = "InsufficientCidrBlocks"
-	ReasonNoAddresses      = "InsufficientFreeAddressesInSubnet"
-	ReasonUnsupported      = "UnsupportedInstanceType"
-	ReasonRefused          = "EC2CallRefused"
-	ReasonDrift            = "NetworkInterfaceChanged"
-	ReasonDuplicate        = "DuplicateAddress"
-	ReasonInvalidSetting   = "InvalidSetting"
-	ReasonOtherController  = "OtherControllerPresent"
-	textNoCidrBlocks       = "InsufficientCidrBlocks: The specified subnet does not have enough free cidr blocks to satisfy the request"
-	textNoAddresses        = "InsufficientFreeAddressesInSubnet: The specified subnet does not have enough free addresses to satisfy the request"
-	actionAllocate         = "Allocate"
-	actionAssign           = "Assign"
-	actionConfigure        = "Configure"
-	actionDiscover         = "Discover"
-	textOtherControllerFmt = "The Deployment %s stands: two allocators on one network interface would take each other's addresses, so Slotwise acts as if it were off. Remove the Deployment to turn Slotwise on."
+	ReasonAllocated       = "ResourceAllocated"
+	ReasonFailed          = "ResourceAllocationFailed"
+	ReasonNoCidrBlocks    = "InsufficientCidrBlocks"
+	ReasonNoAddresses     = "InsufficientFreeAddressesInSubnet"
+	ReasonUnsupported     = "UnsupportedInstanceType"
+	ReasonRefused         = "EC2CallRefused"
+	ReasonDrift           = "NetworkInterfaceChanged"
+	ReasonDuplicate       = "DuplicateAddress"
+	ReasonInvalidSetting  = "InvalidSetting"
+	ReasonOtherController = "OtherControllerPresent"
+	textNoCidrBlocks      = "InsufficientCidrBlocks: The specified subnet does not have enough free cidr blocks to satisfy the request"
+	textNoAddresses       = "InsufficientFreeAddressesInSubnet: The specified subnet does not have enough free addresses to satisfy the request"
+	actionAllocate        = "Allocate"
+	actionAssign          = "Assign"
+	actionConfigure       = "Configure"
+	actionDiscover        = "Discover"
 )
 
 // reporter tells people what happened, by events on what it happened to. The
@@ -97,6 +96,10 @@ func (r reporter) duplicate(pod types.NamespacedName, uid types.UID, address net
 	r.warn(podRef(pod, uid), ReasonDuplicate, actionAllocate, fmt.Sprintf("The pod has the address %s, which the older pod %s has too: it is evicted.", address, other))
 }
 
+func (r reporter) hindered(o *Obstacle) {
+	r.warn(o.Object, ReasonOtherController, actionConfigure, o.Why)
+}
+
 // Problem tells of a setting that could not be read. The recorder folds events
 // of one reason on one object together, whatever their notes, so the event is on
 // the field, in this version of the ConfigMap.
@@ -106,9 +109,4 @@ func (a *Allocator) Problem(on *corev1.ConfigMap, p settings.Problem) {
 		UID: on.UID, ResourceVersion: on.ResourceVersion, FieldPath: "data." + p.Key,
 	}
 	a.events.warn(field, ReasonInvalidSetting, actionConfigure, p.String())
-}
-
-// OtherController tells that AWS's old controller stands in the cluster.
-func (a *Allocator) OtherController(on runtime.Object, name string) {
-	a.events.warn(on, ReasonOtherController, actionConfigure, fmt.Sprintf(textOtherControllerFmt, name))
 }

@@ -150,6 +150,9 @@ func (n *node) status(still time.Duration) (s v1alpha1.NodeSlotsStatus, wait tim
 		Waiting:          int32(c.Waiting),
 		Remaining:        int32(max(0, n.remaining())),
 	}
+	if !n.a.running() {
+		return s, 0, true // others may give what is free
+	}
 	if wait = time.Until(n.given.Add(still)); wait > 0 || len(n.bindings) > 0 {
 		return s, wait, true
 	}

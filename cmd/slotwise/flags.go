@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/types"
 
+	"slotwise.dev/slotwise/allocator"
 	"slotwise.dev/slotwise/allocator/cloud"
 )
 
@@ -99,7 +100,7 @@ func (c *config) register(f *pflag.FlagSet) {
 // EC2 are.
 func (c *config) registerSources(f *pflag.FlagSet) {
 	f.AddGoFlag(flag.Lookup("kubeconfig")) // controller-runtime's own
-	f.StringVar(&c.configMap, "config-map", "kube-system/amazon-vpc-cni", "namespace/name of the ConfigMap with enable-windows-ipam, enable-windows-prefix-delegation and the warm pool targets")
+	f.StringVar(&c.configMap, "config-map", allocator.ManagedConfigMap.String(), "namespace/name of the ConfigMap with enable-windows-ipam, enable-windows-prefix-delegation and the warm pool targets")
 	f.StringVar(&c.region, "aws-region", "", "AWS region; empty: from the environment or the instance")
 	f.StringVar(&c.endpoint, "ec2-endpoint", "", "URL of the EC2 API; empty: that of the region")
 }
@@ -131,7 +132,11 @@ func (c *config) configMapName() (types.NamespacedName, error) {
 	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
 		return types.NamespacedName{}, fmt.Errorf("--config-map %q: want namespace/name, such as kube-system/amazon-vpc-cni", c.configMap)
 	}
-	return types.NamespacedName{Namespace: namespace, Name: name}, nil
+	n := types.NamespacedName{Namespace: namespace, Name: name}
+	if aws := allocator.ManagedConfigMap; n != aws && n.Namespace == aws.Namespace {
+		return types.NamespacedName{}, fmt.Errorf("--config-map %q: want %s, or one in another namespace", c.configMap, aws)
+	}
+	return n, nil
 }
 
 // buckets are the token buckets of all EC2 actions.

@@ -145,7 +145,7 @@ func addWebhook(mgr ctrl.Manager, c config) error {
 		SchedulerName: c.schedulerName,
 		Enabled: func(ctx context.Context) bool {
 			s, err := allocator.ReadState(ctx, mgr.GetClient(), configMap, func(*corev1.ConfigMap, settings.Problem) {})
-			return err == nil && s.Enabled && s.Obstacle == ""
+			return err == nil && s.On()
 		},
 	})
 	return nil
