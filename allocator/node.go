@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"slotwise.dev/slotwise/allocator/cloud"
 	"slotwise.dev/slotwise/allocator/ledger"
 )
 
@@ -31,6 +32,7 @@ type node struct {
 	mu       sync.Mutex
 	ledger   *ledger.Ledger
 	ready    bool  // EC2 and the API server have both been read
+	doubted  bool  // the ENI must be described before it is changed
 	own      claim // blocks set aside for pods that wait
 	inFlight claim // blocks set aside for the assign in flight
 	bindings map[types.UID]*binding
@@ -118,6 +120,21 @@ func (n *node) contested(g ledger.Grant, now time.Time) bool {
 	n.ledger.Cancel(g.Pod, now)
 	n.ledger.Quarantine(g.Address, now)
 	return true
+}
+
+// compare holds what a description of a whole subnet shows of the node's interface
+// against the ledger. Where they differ, the worker looks at it more closely. That
+// costs no call, so another hand is noticed within lookInterval.
+func (n *node) compare(b *budget, shown cloud.Subnet) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.ready || n.budget != b {
+		return
+	}
+	if blocks, there := shown.Interfaces[n.eni]; !there || n.ledger.Differs(blocks, shown.AsOf) {
+		n.doubted = true
+		n.poke()
+	}
 }
 
 // deliver hands an address to the bind that waits for it, or has the pod

@@ -123,6 +123,9 @@ func (s *subnets) describe(ctx context.Context, b *budget) {
 		return
 	}
 	b.install(shown)
+	for _, n := range s.a.everyNode() {
+		n.compare(b, shown)
+	}
 }
 
 // lookAtSubnet has a subnet described soon: at once the first time, then after

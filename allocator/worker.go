@@ -12,7 +12,7 @@ import (
 const (
 	callTimeout = time.Minute      // of one EC2 call; a shorter one only makes more lost answers
 	lookAgain   = 2 * time.Second  // between describes of an ENI whose state is in doubt
-	resync      = 5 * time.Minute  // between describes of an ENI that nobody doubts
+	resync      = time.Hour        // between describes of an ENI that nobody doubts; see node.compare
 	retry       = time.Second      // after an error that says to come back later
 	refusedFor  = 30 * time.Second // after an error that a person must mend
 )
@@ -21,7 +21,6 @@ const (
 type worker struct {
 	*node
 	short     bool      // the subnet lacks what the node wants, and the node was told so
-	outOfStep bool      // the ENI must be described before the next call
 	described time.Time // when it was described last
 	notBefore time.Time // no change is asked of EC2 before
 }
@@ -82,7 +81,7 @@ func action(c ledger.Call) cloud.Action {
 func (w *worker) lookDue() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.outOfStep || w.ledger.InDoubt() {
+	if w.doubted || w.ledger.InDoubt() {
 		return w.described.Add(lookAgain)
 	}
 	return w.described.Add(resync)
@@ -106,7 +105,7 @@ func (w *worker) plan(now time.Time) (ledger.Call, time.Time) {
 	if free := w.ledger.NextFree(); !free.IsZero() && free.Before(next) {
 		next = free
 	}
-	if !w.ready || !w.a.active() {
+	if !w.ready || w.doubted || !w.a.active() {
 		return ledger.Call{}, earlier(next, now.Add(retry))
 	}
 	call, ok := w.planned()
@@ -244,7 +243,9 @@ func (w *worker) follow(ctx context.Context, c ledger.Call, class cloud.Class, e
 	case cloud.NoRoom:
 		w.denied(ctx, c.Kind)
 	case cloud.OutOfStep:
-		w.outOfStep = true
+		w.mu.Lock()
+		w.doubted = true
+		w.mu.Unlock()
 		w.described = time.Now().Add(-lookAgain)
 	case cloud.Gone:
 		w.a.forget(w.node, "EC2 no longer knows its network interface")
@@ -299,7 +300,6 @@ func (w *worker) look(ctx context.Context) {
 		w.a.log.Info("cannot describe the ENI", "node", w.name, "eni", w.eni, "error", err.Error())
 		return
 	}
-	w.outOfStep = false
 	w.sync(i)
 }
 
@@ -312,6 +312,7 @@ func settled(asOf time.Time) time.Time { return asOf.Add(ledger.Settle + time.Se
 func (w *worker) sync(i cloud.Interface) {
 	var drift ledger.Drift
 	w.update(func(l *ledger.Ledger, now time.Time) {
+		w.doubted = false
 		doubt := l.InDoubt()
 		drift = l.Sync(i.Blocks, i.AsOf, now)
 		if doubt && !l.InDoubt() {

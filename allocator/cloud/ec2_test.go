@@ -195,6 +195,9 @@ func TestSubnet(t *testing.T) {
 	if !slices.Equal(got.Used, want) {
 		t.Errorf("used is %v, want %v", got.Used, want)
 	}
+	if first, second := got.Interfaces[enis[0].ID], got.Interfaces[enis[1].ID]; len(got.Interfaces) != len(enis) || len(first) != 4 || len(second) != 0 {
+		t.Errorf("interfaces are %v, want %d, of which the first has 4 blocks and the second none", got.Interfaces, len(enis))
+	}
 	slices.SortFunc(got.Reservations, func(a, b subnet.Reservation) int { return byAddress(a.CIDR, b.CIDR) })
 	if !slices.Equal(got.Reservations, reservations) {
 		t.Errorf("reservations are %v, want %v", got.Reservations, reservations)

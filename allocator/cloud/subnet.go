@@ -20,8 +20,9 @@ type Subnet struct {
 	ID               string
 	AvailabilityZone string
 	CIDR             netip.Prefix
-	Available        int            // AvailableIpAddressCount: without what is reserved and unused
-	Used             []netip.Prefix // primary addresses and secondary IPs (/32), prefixes (/28)
+	Available        int                       // AvailableIpAddressCount: without what is reserved and unused
+	Used             []netip.Prefix            // primary addresses and secondary IPs (/32), prefixes (/28)
+	Interfaces       map[string][]netip.Prefix // the same by interface, without the primary addresses
 	Reservations     []subnet.Reservation
 	AsOf             time.Time // before the first request was sent; EC2 may lag behind it
 }
@@ -30,10 +31,10 @@ type Subnet struct {
 // calls as there are pages of interfaces, and two more. A missing subnet is
 // Gone.
 func (c *Client) Subnet(ctx context.Context, id string) (Subnet, error) {
-	s := Subnet{ID: id, AsOf: time.Now()}
+	s := Subnet{ID: id, Interfaces: map[string][]netip.Prefix{}, AsOf: time.Now()}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.describeSubnet(ctx, &s) })
-	group.Go(func() (err error) { s.Used, err = c.used(ctx, id); return err })
+	group.Go(func() error { return c.describeUse(ctx, &s) })
 	group.Go(func() (err error) { s.Reservations, err = c.reservations(ctx, id); return err })
 	if err := group.Wait(); err != nil {
 		return Subnet{}, err
@@ -64,25 +65,25 @@ func (c *Client) describeSubnet(ctx context.Context, s *Subnet) error {
 	return wrap(DescribeSubnets, s.ID, err)
 }
 
-// used lists what the interfaces in a subnet hold.
-func (c *Client) used(ctx context.Context, id string) ([]netip.Prefix, error) {
-	var all []netip.Prefix
+// describeUse fills in what the interfaces in a subnet hold.
+func (c *Client) describeUse(ctx context.Context, s *Subnet) error {
 	var bad error
-	err := c.eachInterface(ctx, id, "subnet-id", []string{id}, func(i types.NetworkInterface, _ time.Time) {
+	err := c.eachInterface(ctx, s.ID, "subnet-id", []string{s.ID}, func(i types.NetworkInterface, _ time.Time) {
 		primary, blocks, err := contents(i)
 		if err != nil {
 			bad = err
 			return
 		}
 		if primary.IsValid() {
-			all = append(all, netip.PrefixFrom(primary, primary.BitLen()))
+			s.Used = append(s.Used, netip.PrefixFrom(primary, primary.BitLen()))
 		}
-		all = append(all, blocks...)
+		s.Used = append(s.Used, blocks...)
+		s.Interfaces[aws.ToString(i.NetworkInterfaceId)] = blocks
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return all, wrap(DescribeInterfaces, id, bad)
+	return wrap(DescribeInterfaces, s.ID, bad)
 }
 
 // reservations lists the IPv4 CIDR reservations of a subnet.

@@ -29,7 +29,7 @@ func (l *Ledger) Sync(observed []netip.Prefix, asOf, now time.Time) Drift {
 	if l.InFlight() {
 		return Drift{}
 	}
-	l.left = slices.DeleteFunc(l.left, func(f farewell) bool { return asOf.After(f.at.Add(Settle)) })
+	l.forget(asOf)
 	appeared := l.unknown(observed)
 	vanished := l.absent(observed, asOf)
 	if l.InDoubt() {
@@ -40,6 +40,21 @@ func (l *Ledger) Sync(observed []netip.Prefix, asOf, now time.Time) Drift {
 		Vanished: vanished,
 		Stranded: l.strand(vanished),
 	}
+}
+
+// Differs says that EC2 seems to differ from the ledger, as Sync would find out.
+// While a call is in flight or in doubt nothing can be said.
+func (l *Ledger) Differs(observed []netip.Prefix, asOf time.Time) bool {
+	if l.pending != nil {
+		return false
+	}
+	l.forget(asOf)
+	return len(l.unknown(observed))+len(l.absent(observed, asOf)) > 0
+}
+
+// forget drops the memory of blocks that a describe as of that time shows no more.
+func (l *Ledger) forget(asOf time.Time) {
+	l.left = slices.DeleteFunc(l.left, func(f farewell) bool { return asOf.After(f.at.Add(Settle)) })
 }
 
 // unknown lists the observed blocks that are neither in the ledger nor
