@@ -1,0 +1,110 @@
+// Package faults tests what Slotwise does when EC2 fails, when the API server
+// fails, and when a process of its own ends, in whatever way.
+//
+// Most tests run the allocator in this process, wired as cmd/slotwise does it
+// (see system): the real cloud client speaks HTTP to a simulated EC2 of the
+// test's own, the Kubernetes clients to one API server that all tests share, and
+// both connections can be cut, delayed and tampered with (see wire). There is no
+// scheduler: tests ask for the binds themselves, and see every answer. Where
+// signals and locks between processes matter, whole processes run (see bed).
+//
+// An observer that shares no code with the ledger watches all pods, and every
+// test ends with what it has seen: no address held twice, none reused within its
+// cooldown, none changed under a pod. Many tests wait for addresses to cool down,
+// so they run in parallel, and in subnets of ranges of their own.
+//
+// Only tests come in. One that proves an invariant of the system (design: I1 to
+// I8) says so in its name.
+package faults
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"slotwise.dev/slotwise/allocator/api/v1alpha1"
+	"slotwise.dev/slotwise/manifests"
+	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/controlplane"
+)
+
+var (
+	// shared is the API server of all tests, with what reads it; no process of
+	// Slotwise, no scheduler and no EC2 belong to it.
+	shared   *bed.Bed
+	observer *bed.Observer
+)
+
+func TestMain(m *testing.M) {
+	klog.SetLogger(logr.Discard())
+	ctrl.SetLogger(logr.Discard())
+	// By default as many tests as there are processors run in parallel. These
+	// wait more than they compute.
+	if err := flag.Set("test.parallel", "100"); err != nil {
+		panic(err)
+	}
+	watching, end := context.WithCancel(context.Background())
+	defer end()
+	os.Exit(controlplane.Main(m, controlplane.Options{}, func(ctx context.Context, c *controlplane.Cluster) (err error) {
+		shared = &bed.Bed{Cluster: c}
+		if shared.Kube, err = client.New(c.Admin, client.Options{Scheme: scheme}); err != nil {
+			return err
+		}
+		observer = shared.Observe(watching)
+		return installNodeSlots(ctx)
+	}))
+}
+
+// scheme is that of cmd/slotwise.
+var scheme = func() *runtime.Scheme {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(s); err != nil {
+			panic(err)
+		}
+	}
+	return s
+}()
+
+// installNodeSlots installs the definition of NodeSlots as it is shipped.
+func installNodeSlots(ctx context.Context) error {
+	objects, err := manifests.Build("base")
+	if err != nil {
+		return err
+	}
+	objects = slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool {
+		return o.GetKind() != "CustomResourceDefinition"
+	})
+	if err := manifests.Apply(ctx, shared.Kube, objects); err != nil {
+		return err
+	}
+	return shared.Until(ctx, "NodeSlots can be read", func(ctx context.Context) error {
+		return shared.Kube.List(ctx, &v1alpha1.NodeSlotsList{})
+	})
+}
+
+// ranges counts the ranges that tests have taken.
+var ranges atomic.Uint32
+
+// freshRange is a range of addresses that no other test has: the observer takes
+// two pods with one address for a breach, whichever tests they are of.
+func freshRange(bits int) netip.Prefix {
+	n := ranges.Add(1)
+	if n >= 1<<12 || bits < 20 {
+		panic(fmt.Sprintf("no range left for a /%d", bits))
+	}
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n >> 4), byte(n << 4), 0}), bits)
+}

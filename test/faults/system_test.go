@@ -1,0 +1,252 @@
+package faults
+
+import (
+	"context"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/api/v1alpha1"
+	"slotwise.dev/slotwise/allocator/cloud"
+	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/ec2sim"
+)
+
+// testLabel is the label of a test's nodes: its namespace. A process follows the
+// nodes of its own test only.
+const testLabel = "faults.slotwise.dev/test"
+
+// system is what one test has to itself: a namespace, an EC2, and one process of
+// Slotwise at a time.
+type system struct {
+	*process  // the one that runs
+	t         *testing.T
+	namespace string
+	ec2       *ec2sim.Server
+	cidr      netip.Prefix // of the first subnet
+	subnet    string       // its id
+	log       *diary
+}
+
+// process is what would be one process of Slotwise: an allocator under a
+// controller-runtime manager, wired as cmd/slotwise wires it.
+type process struct {
+	*allocator.Allocator
+	wire    *wire
+	toEC2   *httptest.Server // in front of the EC2, the process's own way to it
+	metrics *prometheus.Registry
+	leads   atomic.Bool
+	end     context.CancelFunc
+	ended   chan error
+}
+
+// settings of the ConfigMap, beyond that Slotwise is on.
+type settings map[string]string
+
+var (
+	secondaryMode = settings{}
+	prefixMode    = settings{"enable-windows-prefix-delegation": "true"}
+)
+
+// latency is that of EC2, where a test does not say otherwise.
+const latency = 20 * time.Millisecond
+
+// start starts a system in a subnet of its own: a /24, in which EC2 can give 14
+// prefixes, or 13 beside the primary addresses of nodes.
+func start(t *testing.T, s settings) *system {
+	return startIn(t, freshRange(24), s)
+}
+
+// startIn starts a system in a subnet of the given range.
+func startIn(t *testing.T, cidr netip.Prefix, with settings) *system {
+	t.Helper()
+	s := prepare(t, cidr, with)
+	s.run()
+	return s
+}
+
+// prepare makes all of a system but its process.
+func prepare(t *testing.T, cidr netip.Prefix, with settings) *system {
+	t.Helper()
+	s := &system{
+		t: t, namespace: shared.NewNamespace(t), log: &diary{}, cidr: cidr,
+		ec2: ec2sim.New(ec2sim.Options{Latency: map[string]ec2sim.Latency{ec2sim.AnyAction: {Mean: latency}}}),
+	}
+	t.Cleanup(s.ec2.Close)
+	s.subnet = s.addSubnet(cidr)
+	s.configure(with)
+	t.Cleanup(s.finish)
+	return s
+}
+
+// finish ends what runs, and holds what the observer saw against the test.
+func (s *system) finish() {
+	if s.process != nil {
+		s.stop()
+	}
+	for _, breach := range observer.Breaches() {
+		if strings.Contains(breach, s.namespace+"/") {
+			s.t.Error(breach)
+		}
+	}
+	if err := s.ec2.Check(); err != nil {
+		s.t.Error(err)
+	}
+	if s.t.Failed() {
+		s.t.Log("what Slotwise said:\n" + s.log.String())
+	}
+}
+
+// addSubnet adds a subnet and returns its id.
+func (s *system) addSubnet(cidr netip.Prefix) string {
+	s.t.Helper()
+	id := "subnet-" + strings.NewReplacer(".", "-", "/", "-").Replace(cidr.String())
+	s.must(s.ec2.AddSubnet(id, bed.Zone, cidr))
+	return id
+}
+
+// configure writes the ConfigMap, all of it.
+func (s *system) configure(with settings) {
+	s.t.Helper()
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: bed.ConfigMap.Name}}
+	cm.Data = map[string]string{"enable-windows-ipam": "true"}
+	for key, value := range with {
+		cm.Data[key] = value
+	}
+	err := shared.Kube.Create(s.t.Context(), cm.DeepCopy())
+	if client.IgnoreAlreadyExists(err) == nil && err != nil {
+		err = shared.Kube.Update(s.t.Context(), cm)
+	}
+	s.must(err)
+}
+
+// run starts a process of Slotwise. It leads: no other is there, so no lease is
+// needed.
+func (s *system) run() {
+	s.t.Helper()
+	p := &process{wire: &wire{}, toEC2: httptest.NewServer(s.ec2), metrics: prometheus.NewRegistry(), ended: make(chan error, 1)}
+	p.leads.Store(true)
+	rc := p.wire.config(shared.Admin)
+	configMap := types.NamespacedName{Namespace: s.namespace, Name: bed.ConfigMap.Name}
+	mgr, err := ctrl.NewManager(rc, ctrl.Options{
+		Logger:     logr.Discard(),
+		Scheme:     scheme,
+		Cache:      s.watched(configMap),
+		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1alpha1.NodeSlots{}}}},
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: ctrlconfig.Controller{SkipNameValidation: new(true)}, // every test has the same controllers
+	})
+	s.must(err)
+	kube, err := kubernetes.NewForConfig(rc)
+	s.must(err)
+	ec2, err := cloud.Dial(s.t.Context(), bed.Region, p.toEC2.URL,
+		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("AKIDSIMULATED", "simulated", "")))
+	s.must(err)
+	m := allocator.NewMetrics(p.metrics)
+	p.Allocator = allocator.New(allocator.Options{
+		Cloud:   cloud.New(ec2, cloud.Options{Observe: m.Call}),
+		Kube:    kube,
+		Client:  mgr.GetClient(),
+		Events:  mgr.GetEventRecorder("slotwise"),
+		Metrics: m,
+		Log:     s.log.logger(),
+		Held:    p.leads.Load,
+	})
+	s.must(p.SetupWithManager(mgr, configMap))
+	ctx, end := context.WithCancel(context.Background())
+	p.end = end
+	go func() { p.ended <- mgr.Start(ctx) }()
+	s.process = p
+}
+
+// watched is the cache of cmd/slotwise, without the nodes of other tests.
+func (s *system) watched(configMap types.NamespacedName) cache.Options {
+	o := allocator.Watched(configMap)
+	mine, err := labels.NewRequirement(testLabel, selection.Equals, []string{s.namespace})
+	s.must(err)
+	for object, by := range o.ByObject {
+		if _, ok := object.(*corev1.Node); ok {
+			by.Label = by.Label.Add(*mine)
+			o.ByObject[object] = by
+		}
+	}
+	return o
+}
+
+// stop ends the process in order, as SIGTERM does.
+func (s *system) stop() {
+	s.t.Helper()
+	s.end()
+	if err := <-s.ended; err != nil {
+		s.t.Error("Slotwise ended with", err)
+	}
+	s.toEC2.Close()
+	s.process = nil
+}
+
+// kill ends the process at once, as SIGKILL does: nothing that it does from here
+// on reaches the API server or EC2. What was under way there goes on there.
+func (s *system) kill() {
+	s.wire.away()
+	s.toEC2.CloseClientConnections()
+	go s.toEC2.Close() // waits for what is under way
+	s.end()
+	<-s.ended
+	s.process = nil
+}
+
+// must ends the test where there is an error.
+func (s *system) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// await waits until check finds nothing wrong.
+func (s *system) await(what string, check func() error) {
+	s.t.Helper()
+	s.must(shared.Until(s.t.Context(), what, func(context.Context) error { return check() }))
+}
+
+// diary keeps what Slotwise logs, for a test that fails.
+type diary struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (d *diary) logger() logr.Logger {
+	return funcr.New(func(_, args string) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.lines = append(d.lines, time.Now().Format("15:04:05.000 ")+args)
+	}, funcr.Options{})
+}
+
+func (d *diary) String() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return strings.Join(d.lines, "\n")
+}

@@ -1,0 +1,243 @@
+package faults
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+)
+
+// wire is the connection of one process to the API server. Faults on it concern
+// that process alone: the API server itself serves all tests.
+type wire struct {
+	mu      sync.Mutex
+	faults  []*wireFault
+	watches map[*stream]struct{}
+	stalled chan struct{} // closed when watches flow again; nil: they flow
+}
+
+// carrier does with a request what a fault wants; pass sends it to the API server.
+type carrier func(r *http.Request, pass func() (*http.Response, error)) (*http.Response, error)
+
+type wireFault struct {
+	matches func(*http.Request) bool
+	carry   carrier
+}
+
+// config is a client configuration whose requests travel on the wire.
+func (w *wire) config(rc *rest.Config) *rest.Config {
+	rc = rest.CopyConfig(rc)
+	rc.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) { return w.carry(r, next) })
+	})
+	return rc
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// inject has a carrier carry the requests that match, until it is removed. Of
+// several that match the oldest one counts.
+func (w *wire) inject(matches func(*http.Request) bool, carry carrier) (remove func()) {
+	f := &wireFault{matches, carry}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = append(w.faults, f)
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.faults = slices.DeleteFunc(w.faults, func(x *wireFault) bool { return x == f })
+	}
+}
+
+func (w *wire) carry(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	pass := func() (*http.Response, error) {
+		answer, err := next.RoundTrip(r)
+		if err == nil && r.URL.Query().Get("watch") != "" {
+			answer.Body = w.follow(answer.Body)
+		}
+		return answer, err
+	}
+	w.mu.Lock()
+	i := slices.IndexFunc(w.faults, func(f *wireFault) bool { return f.matches(r) })
+	if i < 0 {
+		w.mu.Unlock()
+		return pass()
+	}
+	f := w.faults[i]
+	w.mu.Unlock()
+	return f.carry(r, pass)
+}
+
+// away cuts the wire until it is mended: no request is sent, and watches end.
+func (w *wire) away() (mend func()) {
+	mend = w.inject(everything, unsent)
+	w.cutWatches()
+	return mend
+}
+
+// cutWatches ends all watches that are open, as a restart of the API server does.
+func (w *wire) cutWatches() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for s := range w.watches {
+		_ = s.ReadCloser.Close()
+	}
+}
+
+// stallWatches keeps back what watches tell, until they flow again.
+func (w *wire) stallWatches() (flow func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	stalled := make(chan struct{})
+	w.stalled = stalled
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.stalled = nil
+		close(stalled)
+	}
+}
+
+// stream is the body of a watch.
+type stream struct {
+	io.ReadCloser
+	w     *wire
+	close sync.Once
+	ended chan struct{}
+}
+
+func (w *wire) follow(body io.ReadCloser) *stream {
+	s := &stream{ReadCloser: body, w: w, ended: make(chan struct{})}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.watches == nil {
+		w.watches = map[*stream]struct{}{}
+	}
+	w.watches[s] = struct{}{}
+	return s
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	s.w.mu.Lock()
+	stalled := s.w.stalled
+	s.w.mu.Unlock()
+	if stalled != nil {
+		select {
+		case <-stalled:
+		case <-s.ended:
+		}
+	}
+	return n, err
+}
+
+func (s *stream) Close() error {
+	s.close.Do(func() {
+		close(s.ended)
+		s.w.mu.Lock()
+		defer s.w.mu.Unlock()
+		delete(s.w.watches, s)
+	})
+	return s.ReadCloser.Close()
+}
+
+// Which requests.
+
+func everything(*http.Request) bool { return true }
+
+// writes are all requests that change something.
+func writes(r *http.Request) bool { return r.Method != http.MethodGet }
+
+// bindings are those that bind a pod.
+func bindings(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/binding") }
+
+// podReads list and watch pods, or look at one.
+func podReads(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/pods")
+}
+
+// about requests for one object, by the end of its path.
+func about(path string) func(*http.Request) bool {
+	return func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, path) }
+}
+
+// What becomes of them.
+
+// unsent is a request that nobody answers the telephone for.
+func unsent(*http.Request, func() (*http.Response, error)) (*http.Response, error) {
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+}
+
+// lostBefore loses a request before it reaches the API server, as far as the
+// client can tell on its way back.
+func lostBefore(*http.Request, func() (*http.Response, error)) (*http.Response, error) {
+	return nil, io.ErrUnexpectedEOF
+}
+
+// lostAfter loses the answer of a request that was carried out.
+func lostAfter(_ *http.Request, pass func() (*http.Response, error)) (*http.Response, error) {
+	answer, err := pass()
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(io.Discard, answer.Body)
+	if err == nil {
+		err = answer.Body.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, io.ErrUnexpectedEOF
+}
+
+// conflict is the answer to a write that another one has overtaken.
+func conflict(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
+	status := apierrors.NewConflict(schema.GroupResource{Resource: "things"}, r.URL.Path, fmt.Errorf("the object has been modified")).Status()
+	status.Kind, status.APIVersion = "Status", "v1"
+	body, err := json.Marshal(status)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{
+		Status: http.StatusText(http.StatusConflict), StatusCode: http.StatusConflict,
+		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor,
+		Header: http.Header{"Content-Type": {"application/json"}}, ContentLength: int64(len(body)),
+		Body: io.NopCloser(bytes.NewReader(body)), Request: r,
+	}, nil
+}
+
+// first has a carrier carry the first request for each object, and lets the later
+// ones pass.
+func first(carry carrier) carrier {
+	var seen sync.Map
+	return func(r *http.Request, pass func() (*http.Response, error)) (*http.Response, error) {
+		if _, again := seen.LoadOrStore(r.Method+r.URL.Path, true); again {
+			return pass()
+		}
+		return carry(r, pass)
+	}
+}
+
+// until keeps requests back until a channel is closed, and then sends them.
+func until(open <-chan struct{}) carrier {
+	return func(r *http.Request, pass func() (*http.Response, error)) (*http.Response, error) {
+		select {
+		case <-open:
+			return pass()
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+}
