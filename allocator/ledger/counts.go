@@ -52,6 +52,14 @@ func (l *Ledger) Counts() Counts {
 	return c
 }
 
+// Blocks is how many blocks of the mode's kind the ENI has.
+func (c Counts) Blocks() int {
+	if c.Mode == Prefix {
+		return c.Prefixes
+	}
+	return c.SecondaryIPs
+}
+
 // Need is how many blocks the waiting pods need beyond what is free or on its
 // way, whether or not the ENI has slots for them.
 func (c Counts) Need() int {

@@ -26,6 +26,11 @@ func (d Drift) None() bool { return len(d.Appeared)+len(d.Vanished) == 0 }
 //
 // While a call is in flight the describe proves nothing, and is ignored.
 func (l *Ledger) Sync(observed []netip.Prefix, asOf, now time.Time) Drift {
+	return l.sync(observed, asOf, now, now.Add(Cooldown))
+}
+
+// sync is Sync. The addresses of blocks that appear cool until suspect.
+func (l *Ledger) sync(observed []netip.Prefix, asOf, now, suspect time.Time) Drift {
 	if l.InFlight() {
 		return Drift{}
 	}
@@ -36,7 +41,7 @@ func (l *Ledger) Sync(observed []netip.Prefix, asOf, now time.Time) Drift {
 		vanished = l.resolve(appeared, vanished, asOf, now)
 	}
 	return Drift{
-		Appeared: l.adopt(appeared, now),
+		Appeared: l.adopt(appeared, now, suspect),
 		Vanished: vanished,
 		Stranded: l.strand(vanished),
 	}
@@ -102,13 +107,13 @@ func (l *Ledger) resolve(appeared, vanished []netip.Prefix, asOf, now time.Time)
 }
 
 // adopt enters blocks that another hand has put on the ENI. Who used their
-// addresses last is unknown, so they cool first.
-func (l *Ledger) adopt(blocks []netip.Prefix, now time.Time) []netip.Prefix {
+// addresses last may be unknown: they cool first, until the time given.
+func (l *Ledger) adopt(blocks []netip.Prefix, now, suspect time.Time) []netip.Prefix {
 	for _, p := range blocks {
 		b := newBlock(p, now)
-		b.suspect = now.Add(Cooldown)
+		b.suspect = suspect
 		for i := range b.addresses {
-			l.rest(b, &b.addresses[i], now, b.suspect)
+			l.rest(b, &b.addresses[i], now, suspect)
 		}
 		l.add(b, now)
 	}
