@@ -38,7 +38,7 @@ type lifetimes struct {
 // defaultLifetimes let kube-scheduler go on for half a year (renew) with the files
 // that it has, whenever somebody copied them to it. It reads its own certificate at
 // each connection, but the CAs only as it starts: a year (announce - succeed) is
-// the time to start it again in, once in nine.
+// the time to start it again in, once in eight.
 //
 // renew is less than succeed, as cert-controller renews CAs by it, too, and less
 // gently than advance.

@@ -8,9 +8,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	certutil "k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"slotwise.dev/slotwise/test/controlplane"
 )
@@ -75,13 +77,9 @@ func TestApplyIsStrict(t *testing.T) {
 	}
 }
 
-// TestSchedulerConfiguration: a real kube-scheduler takes the file as it stands,
+// TestSchedulerConfigurations: a real kube-scheduler takes each file as it stands,
 // with certificates where this machine has them, and knows each field.
-func TestSchedulerConfiguration(t *testing.T) {
-	text, err := File("overlays/self-managed/kube-scheduler-configuration.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestSchedulerConfigurations(t *testing.T) {
 	cert, key, err := certutil.GenerateSelfSignedCertKey("localhost", nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -92,12 +90,43 @@ func TestSchedulerConfiguration(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	text = bytes.ReplaceAll(text, []byte("/etc/kubernetes/slotwise"), []byte(dir))
-	scheduler, err := cluster.StartScheduler(t.Context(), controlplane.Scheduler{Config: text})
+	for _, overlay := range []string{"self-managed", "eks"} {
+		t.Run(overlay, func(t *testing.T) {
+			text := bytes.ReplaceAll(schedulerConfiguration(t, overlay), []byte("/etc/kubernetes/slotwise"), []byte(dir))
+			scheduler, err := cluster.StartScheduler(t.Context(), controlplane.Scheduler{Name: overlay, Config: text, LeaderElection: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := scheduler.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestSameExtender: whichever scheduler calls it, the extender is called in the
+// same way.
+func TestSameExtender(t *testing.T) {
+	type configuration struct {
+		PercentageOfNodesToScore int
+		Extenders                []map[string]any
+	}
+	var selfManaged, eks configuration
+	for overlay, c := range map[string]*configuration{"self-managed": &selfManaged, "eks": &eks} {
+		if err := yaml.Unmarshal(schedulerConfiguration(t, overlay), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(selfManaged, eks); diff != "" || len(eks.Extenders) != 1 {
+		t.Errorf("%d extenders; differences from self-managed to eks:\n%s", len(eks.Extenders), diff)
+	}
+}
+
+func schedulerConfiguration(t *testing.T, overlay string) []byte {
+	t.Helper()
+	text, err := File("overlays/" + overlay + "/kube-scheduler-configuration.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := scheduler.Stop(); err != nil {
-		t.Error(err)
-	}
+	return text
 }

@@ -41,13 +41,15 @@ const Subnet = "subnet-0a"
 // Namespace is where Slotwise runs.
 const Namespace = "slotwise-system"
 
-// ConfigMap is what users configure.
+// ConfigMap is what users configure, and what AWS's managed controller reads on EKS.
 var ConfigMap = types.NamespacedName{Namespace: "kube-system", Name: "amazon-vpc-cni"}
 
 // Options are what may differ between beds.
 type Options struct {
 	controlplane.Options
 	EC2 ec2sim.Options
+	// Overlay is what is installed; without it SelfManaged.
+	Overlay Overlay
 	// Replicas is how many processes of slotwise there are; 0 is one. Several are
 	// reached as by their Services, see service.go.
 	Replicas int
@@ -68,6 +70,7 @@ type Bed struct {
 	Replicas  []*Replica
 	Scheduler *controlplane.Process
 
+	overlay  Overlay
 	args     []string
 	binary   string
 	endpoint string                          // of EC2
@@ -80,7 +83,10 @@ type Bed struct {
 // Start brings everything up and returns once pods can be scheduled. Slotwise
 // is on, and in secondary IP mode unless Settings say otherwise.
 func Start(ctx context.Context, o Options) (_ *Bed, err error) {
-	b := &Bed{args: o.Args, EC2: ec2sim.New(o.EC2), stopWatching: func() {}}
+	if o.Overlay == (Overlay{}) {
+		o.Overlay = SelfManaged
+	}
+	b := &Bed{overlay: o.Overlay, args: o.Args, EC2: ec2sim.New(o.EC2), stopWatching: func() {}}
 	say := o.Progress
 	if say == nil {
 		say = func(string) {}

@@ -23,20 +23,18 @@ import (
 	"slotwise.dev/slotwise/test/controlplane"
 )
 
-// installation is what is installed, and schedulerConfig what the scheduler is
-// told, both as they are shipped.
-const (
-	installation    = "overlays/self-managed"
-	schedulerConfig = "overlays/self-managed/kube-scheduler-configuration.yaml"
-)
-
-// install applies the manifests. Only the webhook's address differs: a URL
-// instead of a Service.
+// install applies the manifests, and takes over the arguments of slotwise. Only
+// the webhook's address differs: a URL instead of a Service.
 func (b *Bed) install(ctx context.Context) error {
-	objects, err := manifests.Build(installation)
+	objects, err := manifests.Build(b.overlay.kustomization)
 	if err != nil {
 		return err
 	}
+	shipped, err := shippedArgs(objects)
+	if err != nil {
+		return err
+	}
+	b.args = append(shipped, b.args...)
 	for _, o := range objects {
 		if o.GetKind() == "MutatingWebhookConfiguration" {
 			if err := b.redirect(o); err != nil {
@@ -64,10 +62,11 @@ func (b *Bed) redirect(o *unstructured.Unstructured) error {
 	return unstructured.SetNestedSlice(o.Object, hooks, "webhooks")
 }
 
-// StartScheduler starts a kube-scheduler with the configuration as shipped:
-// only the extender's URL and the paths of the certificates differ.
+// StartScheduler starts a kube-scheduler with the configuration as shipped: only
+// the extender's URL and the paths of the certificates differ. One that runs in
+// the cluster acts as its ServiceAccount, and has its election.
 func (b *Bed) StartScheduler(ctx context.Context) error {
-	shipped, err := manifests.File(schedulerConfig)
+	shipped, err := manifests.File(b.overlay.schedulerConfig)
 	if err != nil {
 		return err
 	}
@@ -90,7 +89,14 @@ func (b *Bed) StartScheduler(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.Scheduler, err = b.Cluster.StartScheduler(ctx, controlplane.Scheduler{Config: text})
+	s := controlplane.Scheduler{Config: text}
+	if account := b.overlay.schedulerAccount; account != "" {
+		s.Name, s.LeaderElection = account, true
+		if s.Kubeconfig, err = b.ServiceAccountKubeconfig(ctx, Namespace, account); err != nil {
+			return err
+		}
+	}
+	b.Scheduler, err = b.Cluster.StartScheduler(ctx, s)
 	return err
 }
 
@@ -121,13 +127,13 @@ func (b *Bed) clientCertificate(ctx context.Context) (dir string, err error) {
 func (b *Bed) Configure(ctx context.Context, data map[string]string) error {
 	cm := &corev1.ConfigMap{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: ConfigMap.Namespace, Name: ConfigMap.Name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.overlay.configMap.Namespace, Name: b.overlay.configMap.Name},
 	}
 	err := b.Kube.Create(ctx, cm.DeepCopy())
 	if client.IgnoreAlreadyExists(err) != nil {
 		return err
 	}
-	if err := b.Kube.Get(ctx, ConfigMap, cm); err != nil {
+	if err := b.Kube.Get(ctx, b.overlay.configMap, cm); err != nil {
 		return err
 	}
 	cm.Data = data

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -22,6 +23,9 @@ type Replica struct {
 	*controlplane.Process // the latest; nil before the first start
 
 	Name string
+	// Args are added to those that all replicas have. They count from the next
+	// start on.
+	Args []string
 
 	bed   *Bed
 	ports struct{ extender, webhook, metrics, health int }
@@ -84,18 +88,17 @@ func (r *Replica) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	args := []string{
-		"run",
-		"--kubeconfig=" + kubeconfig,
-		"--namespace=" + Namespace,
-		"--aws-region=" + Region,
-		"--ec2-endpoint=" + r.bed.endpoint,
-		"--extender-address=" + loopback(r.ports.extender),
-		"--webhook-port=" + strconv.Itoa(r.ports.webhook),
-		"--metrics-address=" + loopback(r.ports.metrics),
-		"--health-address=" + loopback(r.ports.health),
+	args := append(slices.Clone(r.bed.args),
+		"--kubeconfig="+kubeconfig,
+		"--namespace="+Namespace,
+		"--aws-region="+Region,
+		"--ec2-endpoint="+r.bed.endpoint,
+		"--extender-address="+loopback(r.ports.extender),
+		"--webhook-port="+strconv.Itoa(r.ports.webhook),
+		"--metrics-address="+loopback(r.ports.metrics),
+		"--health-address="+loopback(r.ports.health),
 		"--cert-names=localhost",
-	}
+	)
 	if len(r.bed.Replicas) > 1 {
 		if err := r.createPod(ctx); err != nil {
 			return err
@@ -105,7 +108,7 @@ func (r *Replica) Start(ctx context.Context) error {
 	r.Process, err = r.bed.Run(ctx, controlplane.Command{
 		Name:  r.Name,
 		Path:  r.bed.binary,
-		Args:  append(args, r.bed.args...),
+		Args:  append(args, r.Args...),
 		Env:   awsCredentials,
 		Ready: r.probe,
 	})

@@ -21,8 +21,11 @@ type Scheduler struct {
 	Name string
 	// Config is a KubeSchedulerConfiguration, as YAML. Without it the scheduler
 	// has its defaults. What depends on the machine is filled in: the kubeconfig,
-	// no leader election, and where it says nothing, no client rate limit.
+	// and where it says nothing, no client rate limit.
 	Config []byte
+	// LeaderElection leaves the leader election of Config as it is. Without it there
+	// is none, so that a scheduler that comes back need not wait for its own lease.
+	LeaderElection bool
 	// Kubeconfig is whom the scheduler acts as. Default: system:kube-scheduler.
 	Kubeconfig string
 }
@@ -90,7 +93,9 @@ func (c *Cluster) schedulerConfig(s Scheduler) (string, error) {
 	}
 	client["kubeconfig"] = s.Kubeconfig
 	config["clientConnection"] = client
-	config["leaderElection"] = map[string]any{"leaderElect": false}
+	if !s.LeaderElection {
+		config["leaderElection"] = map[string]any{"leaderElect": false}
+	}
 
 	text, err := yaml.Marshal(config)
 	if err != nil {

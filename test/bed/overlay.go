@@ -1,0 +1,51 @@
+package bed
+
+import (
+	"errors"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Overlay is one of the ways to install Slotwise that manifests/ has.
+type Overlay struct {
+	kustomization string
+	// configMap is what users configure.
+	configMap types.NamespacedName
+	// schedulerConfig is the file of the scheduler's configuration.
+	schedulerConfig string
+	// schedulerAccount is the ServiceAccount of a scheduler that runs in the
+	// cluster; empty for the cluster's own.
+	schedulerAccount string
+}
+
+// The overlays as they are shipped.
+var (
+	SelfManaged = Overlay{
+		kustomization:   "overlays/self-managed",
+		configMap:       ConfigMap,
+		schedulerConfig: "overlays/self-managed/kube-scheduler-configuration.yaml",
+	}
+	EKS = Overlay{
+		kustomization:    "overlays/eks",
+		configMap:        types.NamespacedName{Namespace: Namespace, Name: "slotwise"},
+		schedulerConfig:  "overlays/eks/kube-scheduler-configuration.yaml",
+		schedulerAccount: "slotwise-scheduler",
+	}
+)
+
+// shippedArgs are the arguments of slotwise in its Deployment.
+func shippedArgs(objects []*unstructured.Unstructured) ([]string, error) {
+	for _, o := range objects {
+		if o.GetKind() != "Deployment" || o.GetName() != "slotwise" {
+			continue
+		}
+		containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
+		if err != nil {
+			return nil, err
+		}
+		args, _, err := unstructured.NestedStringSlice(containers[0].(map[string]any), "args")
+		return args, err
+	}
+	return nil, errors.New("there is no Deployment slotwise among the manifests")
+}
