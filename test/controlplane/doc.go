@@ -28,6 +28,7 @@
 //   - any other pod on a Windows node runs once it has the annotation
 //     vpc.amazonaws.com/PrivateIPv4Address, and has that address as its podIP.
 //     Which it is depends on the node alone, never on what the pod says.
+//   - a pod with [StartAfterAnnotation] runs that much later.
 //   - a deleted pod vanishes, finalizers permitting, at once or after
 //     [StopAfterAnnotation].
 //   - a pod with [CompleteAfterAnnotation] succeeds that long after its start.

@@ -19,6 +19,9 @@ const (
 	// AddressAnnotation is where a pod on a Windows node finds its address, as
 	// <ip>/<mask length>. Source: the Windows plugin of amazon-vpc-cni-plugins.
 	AddressAnnotation = "vpc.amazonaws.com/PrivateIPv4Address"
+	// StartAfterAnnotation makes a pod start that long after it could (a Go
+	// duration), as one whose image is pulled first.
+	StartAfterAnnotation = "kwok.slotwise.dev/start-after"
 	// CompleteAfterAnnotation makes a pod succeed that long after its start
 	// (a Go duration), as the pod of a job.
 	CompleteAfterAnnotation = "kwok.slotwise.dev/complete-after"

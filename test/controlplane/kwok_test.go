@@ -89,6 +89,16 @@ func TestStartsAtOnce(t *testing.T) {
 	}
 }
 
+func TestStartsLater(t *testing.T) {
+	namespace := cluster.NewNamespace(t)
+	node := cluster.NewNode(t, controlplane.Node{})
+	pod := newPod(namespace, "pod")
+	pod.Annotations = map[string]string{controlplane.StartAfterAnnotation: "2s"}
+	bind(t, pod, node.Name, nil)
+	stays(t, namespace, "pod", corev1.PodPending)
+	awaitPod(t, namespace, "pod", inPhase(corev1.PodRunning))
+}
+
 func TestDeletedPodVanishes(t *testing.T) {
 	const finalizer = "example.com/hold"
 	namespace := cluster.NewNamespace(t)
