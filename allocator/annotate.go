@@ -89,11 +89,21 @@ func (w *annotator) annotate(ctx context.Context, x annotation) error {
 	switch {
 	case err == nil:
 		w.a.events.allocated(x.pod, x.uid, x.address)
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return nil // the pod has ended; the watch says so too
+	case w.a.ended(ctx, err, x.pod, x.uid):
+		return nil // the watch says so too
 	default:
 		w.a.log.Info("cannot annotate a pod", "pod", x.pod, "address", x.address.String(), "error", err.Error())
 		w.a.events.failed(x.pod, x.uid, err)
 	}
 	return err
+}
+
+// ended says that the API server has refused something about a pod because the
+// pod has ended. A conflict may also mean that another write was quicker.
+func (a *Allocator) ended(ctx context.Context, refusal error, pod types.NamespacedName, uid types.UID) bool {
+	if !apierrors.IsConflict(refusal) {
+		return apierrors.IsNotFound(refusal)
+	}
+	p, err := a.kube.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+	return apierrors.IsNotFound(err) || err == nil && p.UID != uid
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	policyv1 "k8s.io/api/policy/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
@@ -36,8 +35,8 @@ func (e *evictor) evict(ctx context.Context, x eviction) error {
 		ObjectMeta:    metav1.ObjectMeta{Namespace: x.pod.Namespace, Name: x.pod.Name},
 		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &x.uid}},
 	})
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // gone already
+	if err != nil && e.a.ended(ctx, err, x.pod, x.uid) {
+		return nil
 	}
 	if err != nil {
 		e.a.log.Info("cannot evict a pod whose address is another pod's", "pod", x.pod, "error", err.Error())
