@@ -163,9 +163,9 @@ func writes(r *http.Request) bool { return r.Method != http.MethodGet }
 // bindings are those that bind a pod.
 func bindings(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/binding") }
 
-// podReads list and watch pods, or look at one.
-func podReads(r *http.Request) bool {
-	return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/pods")
+// podLists list and watch pods.
+func podLists(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/pods")
 }
 
 // about requests for one object, by the end of its path.

@@ -237,8 +237,9 @@ func (s *system) awaitNodeEvent(n node, reason, text string) {
 	s.must(shared.AwaitEvent(s.t.Context(), "Node", "", n.name, reason, text))
 }
 
-// metric is the sum of a metric of the running process over all its labels.
-func (s *system) metric(name string) (sum float64) {
+// metric is the sum of a metric of the running process over all its series with the
+// labels, name and value alternately.
+func (s *system) metric(name string, labels ...string) (sum float64) {
 	s.t.Helper()
 	families, err := s.metrics.Gather()
 	s.must(err)
@@ -247,6 +248,15 @@ func (s *system) metric(name string) (sum float64) {
 			continue
 		}
 		for _, m := range f.GetMetric() {
+			has := map[string]string{}
+			for _, l := range m.GetLabel() {
+				has[l.GetName()] = l.GetValue()
+			}
+			for pair := range slices.Chunk(labels, 2) {
+				if has[pair[0]] != pair[1] {
+					m = nil // of another series; nil counts nothing
+				}
+			}
 			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
