@@ -22,9 +22,9 @@ import (
 const AnnotationRemaining = "slotwise.dev/remaining-addresses"
 
 // AnnotationSince is the Node annotation with the time since when addresses can
-// be had on the node: it changes as Slotwise is switched on, or takes over. That
-// wakes the scheduler for the pods that were turned away before, where the
-// figures are the same again.
+// be had on the node: it changes as Slotwise is switched on, or takes over, and in
+// mode observe after a switch of mode. That wakes the scheduler for the pods that
+// were turned away before, where the figures are the same again.
 const AnnotationSince = "slotwise.dev/advertised-since"
 
 const (
@@ -50,6 +50,16 @@ type advert struct {
 	at               time.Time
 }
 
+// advert is what is to be written on the node now.
+func (n *node) advert() advert {
+	now := time.Now()
+	next := advert{remaining: n.remaining(), since: now, at: now}
+	if !n.a.observing() {
+		next.total = n.advertised()
+	}
+	return next
+}
+
 func newAdvertiser(a *Allocator) *advertiser {
 	return &advertiser{TypedRateLimitingInterface: queue[string]("advertise"), a: a, written: map[string]advert{}}
 }
@@ -67,7 +77,7 @@ func (a *Allocator) advertise(name string) {
 // written, as when a kubelet registers again and resets it, it is written anew.
 func (a *Allocator) Advertised(node *corev1.Node) {
 	n := a.node(node.Name)
-	if n == nil || !n.summary.Load().ready {
+	if n == nil || !n.summary.Load().ready || a.observing() {
 		return
 	}
 	a.advertiser.mu.Lock()
@@ -91,16 +101,14 @@ func (w *advertiser) run(ctx context.Context) {
 	drain(ctx, w.TypedRateLimitingInterface, w.write)
 }
 
-// write patches capacity and allocatable: the kubelet copies one to the other
-// only at its next status sync.
+// write brings a Node up to date.
 func (w *advertiser) write(ctx context.Context, name string) error {
 	n := w.a.node(name)
 	if n == nil || !n.summary.Load().ready || !w.a.running() {
 		w.forget(name)
 		return nil
 	}
-	now := time.Now()
-	next := advert{total: n.advertised(), remaining: n.remaining(), since: now, at: now}
+	next := n.advert()
 	w.mu.Lock()
 	last, known := w.written[name]
 	if known && last.since.After(w.renewed) {
@@ -110,14 +118,7 @@ func (w *advertiser) write(ctx context.Context, name string) error {
 	if known && last.total == next.total && last.remaining == next.remaining && last.since.Equal(next.since) {
 		return nil
 	}
-	total := map[corev1.ResourceName]string{vpc.Resource: strconv.Itoa(next.total)}
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"annotations": map[string]string{
-			AnnotationRemaining: strconv.Itoa(next.remaining),
-			AnnotationSince:     next.since.UTC().Format(time.RFC3339Nano),
-		}},
-		"status": map[string]any{"capacity": total, "allocatable": total},
-	})
+	patch, err := w.patch(next)
 	if err != nil {
 		return err
 	}
@@ -134,6 +135,20 @@ func (w *advertiser) write(ctx context.Context, name string) error {
 	w.written[name] = next
 	w.mu.Unlock()
 	return nil
+}
+
+// patch writes capacity and allocatable: the kubelet copies one to the other
+// only at its next status sync. In mode observe both are the other allocator's.
+func (w *advertiser) patch(next advert) ([]byte, error) {
+	patch := map[string]any{"metadata": map[string]any{"annotations": map[string]string{
+		AnnotationRemaining: strconv.Itoa(next.remaining),
+		AnnotationSince:     next.since.UTC().Format(time.RFC3339Nano),
+	}}}
+	if !w.a.observing() {
+		total := map[corev1.ResourceName]string{vpc.Resource: strconv.Itoa(next.total)}
+		patch["status"] = map[string]any{"capacity": total, "allocatable": total}
+	}
+	return json.Marshal(patch)
 }
 
 // renew has all nodes advertised anew, also those whose figures are the same.

@@ -34,6 +34,9 @@ type Options struct {
 	// Held says that this process still leads; nothing is bound, and nothing
 	// asked of EC2 that changes something, while it does not. See Lease.
 	Held func() bool
+	// Observe, where positive, stands beside another allocator, and says how often
+	// to look at what that one has changed. See observe.go.
+	Observe time.Duration
 }
 
 // closeTimeout bounds what a leader that ends writes down for the next one.
@@ -47,12 +50,14 @@ type Allocator struct {
 	metrics *Metrics
 	log     logr.Logger
 	held    func() bool
+	observe time.Duration // between looks at another allocator's work; zero: there is none
 
-	state   atomic.Pointer[State]
-	started atomic.Bool // the pods have been read for the first time
-	ending  atomic.Bool // Run is about to return
-	binds   sync.WaitGroup
-	placing sync.Map // types.UID -> *node: where a pod is being bound
+	state     atomic.Pointer[State]
+	modeSince atomic.Pointer[time.Time] // see switched
+	started   atomic.Bool               // the pods have been read for the first time
+	ending    atomic.Bool               // Run is about to return
+	binds     sync.WaitGroup
+	placing   sync.Map // types.UID -> *node: where a pod is being bound
 
 	pods        *podWatch
 	annotations *annotator
@@ -84,7 +89,8 @@ type handle struct {
 func New(o Options) *Allocator {
 	a := &Allocator{
 		cloud: o.Cloud, kube: o.Kube, events: reporter{o.Events}, metrics: o.Metrics, log: o.Log, held: o.Held,
-		nodes: map[string]*handle{},
+		observe: o.Observe,
+		nodes:   map[string]*handle{},
 	}
 	a.state.Store(&State{})
 	a.pods = newPodWatch(a)
@@ -102,6 +108,7 @@ func New(o Options) *Allocator {
 // EC2 calls and binds in flight have got their answer, and binds that still
 // wait for EC2 are turned away.
 func (a *Allocator) Run(ctx context.Context) error {
+	a.switched()
 	a.mu.Lock()
 	a.run = ctx
 	for _, h := range a.nodes {
@@ -148,9 +155,13 @@ func every(ctx context.Context, interval time.Duration, f func(context.Context))
 
 // Apply takes up new settings. It takes effect at once, on all nodes.
 func (a *Allocator) Apply(s State) {
-	if before := a.state.Swap(&s); s.On() && !before.On() {
+	before := a.state.Swap(&s)
+	if s.On() && !before.On() {
 		a.advertiser.renew()
 		a.beginAnew()
+	}
+	if s.Mode != before.Mode {
+		a.switched()
 	}
 	for _, n := range a.everyNode() {
 		n.applyMode()
@@ -172,8 +183,11 @@ func (a *Allocator) running() bool { return a.state.Load().On() }
 func (s *State) On() bool { return s.Enabled && s.Obstacle == nil }
 
 // active says that addresses may be given and EC2 be asked for changes: the
-// system is on, this process leads, and it knows what all pods hold.
-func (a *Allocator) active() bool { return a.running() && a.synced() && a.leading() }
+// system is on, this process leads and knows what all pods hold, and nobody else
+// does it.
+func (a *Allocator) active() bool {
+	return a.running() && a.synced() && a.leading() && !a.observing()
+}
 
 func (a *Allocator) targets() warmpool.Targets { return a.state.Load().Targets }
 

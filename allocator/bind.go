@@ -34,8 +34,9 @@ var (
 type binding struct {
 	key     types.NamespacedName
 	answer  chan outcome // of the latest Bind; takes one
-	address netip.Prefix // as it is posted; invalid before
+	address netip.Prefix // as it is posted; invalid before, and in mode observe
 	posts   int          // requests to the API server under way
+	posted  bool         // there was one
 	since   time.Time    // when it last made progress
 	lost    time.Time    // when the answer to a post was lost; zero: never
 }
@@ -98,6 +99,9 @@ func (n *node) obtain(ctx context.Context, key types.NamespacedName, uid types.U
 				l.Cancel(uid, now)
 				return
 			}
+			if n.a.observing() {
+				answer <- outcome{} // bound first, it gets its address from the other allocator
+			}
 		}
 		b = n.begin(uid, key, answer)
 	})
@@ -120,7 +124,7 @@ func (n *node) refusal() error {
 		return errOff
 	case !n.a.leading():
 		return errNotLeading
-	case !n.a.active() || !n.ready:
+	case !n.a.synced() || !n.ready:
 		return errNotReady
 	}
 	return nil
@@ -150,7 +154,7 @@ func (n *node) prepare(b *binding, o outcome) error {
 	if address := n.format(o.grant); b.address != address {
 		b.address = address
 	}
-	b.since = time.Now()
+	b.since, b.posted = time.Now(), true
 	b.posts++
 	return nil
 }
@@ -180,10 +184,16 @@ func (n *node) refuseUnfit() {
 	}
 }
 
+// awaits says that a bind waits for the pod's address; in mode observe none does.
+func (n *node) awaits(uid types.UID) bool {
+	a, known := n.ledger.Holder(uid)
+	return known && !a.IsValid() && !n.a.observing()
+}
+
 // lastWaitingBind finds the bind that has waited for the shortest time.
 func (n *node) lastWaitingBind() (last types.UID, b *binding) {
 	for uid, x := range n.bindings {
-		if a, known := n.ledger.Holder(uid); !known || a.IsValid() {
+		if !n.awaits(uid) {
 			continue
 		}
 		if b == nil || x.since.After(b.since) {
@@ -205,7 +215,9 @@ func (n *node) post(ctx context.Context, uid types.UID, b *binding) error {
 	}
 	n.mu.Unlock()
 	if err == nil {
-		n.a.events.allocated(b.key, uid, b.address)
+		if b.address.IsValid() {
+			n.a.events.allocated(b.key, uid, b.address)
+		}
 		return nil
 	}
 	if bound := n.verify(ctx, uid, b); bound {
@@ -222,13 +234,14 @@ func (n *node) write(ctx context.Context, uid types.UID, b *binding) error {
 	if !n.a.held() {
 		return fmt.Errorf("%w: %w", errNotSent, errNotLeading)
 	}
-	return n.a.kube.CoreV1().Pods(b.key.Namespace).Bind(ctx, &corev1.Binding{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: b.key.Namespace, Name: b.key.Name, UID: uid,
-			Annotations: map[string]string{vpc.Annotation: b.address.String()},
-		},
-		Target: corev1.ObjectReference{Kind: "Node", Name: n.name},
-	}, metav1.CreateOptions{})
+	binding := &corev1.Binding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: b.key.Namespace, Name: b.key.Name, UID: uid},
+		Target:     corev1.ObjectReference{Kind: "Node", Name: n.name},
+	}
+	if b.address.IsValid() {
+		binding.Annotations = map[string]string{vpc.Annotation: b.address.String()}
+	}
+	return n.a.kube.CoreV1().Pods(b.key.Namespace).Bind(ctx, binding, metav1.CreateOptions{})
 }
 
 // refuses says that the API server has certainly not done what it was asked.
@@ -326,7 +339,7 @@ func (n *node) overdue(before time.Time) map[types.UID]*binding {
 	defer n.mu.Unlock()
 	out := map[types.UID]*binding{}
 	for uid, b := range n.bindings {
-		if b.address.IsValid() && b.posts == 0 && b.since.Before(before) {
+		if b.posted && b.posts == 0 && b.since.Before(before) {
 			out[uid] = b
 		}
 	}

@@ -60,9 +60,11 @@ func (a *Allocator) SetupWithManager(mgr ctrl.Manager, configMap types.Namespace
 	one := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{{NamespacedName: configMap}}
 	})
-	if err := ctrl.NewControllerManagedBy(mgr).Named("settings").
-		Watches(&corev1.ConfigMap{}, one).Watches(&appsv1.Deployment{}, one).
-		Complete(reconcile.Func(c.settings)); err != nil {
+	follower := ctrl.NewControllerManagedBy(mgr).Named("settings").Watches(&corev1.ConfigMap{}, one)
+	if !a.observing() {
+		follower = follower.Watches(&appsv1.Deployment{}, one)
+	}
+	if err := follower.Complete(reconcile.Func(c.settings)); err != nil {
 		return err
 	}
 	return mgr.Add(manager.RunnableFunc(c.start))
@@ -127,7 +129,7 @@ func instanceID(providerID string) (string, error) {
 
 // settings reads the ConfigMap and looks for another allocator.
 func (c *controllers) settings(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
-	s, err := ReadState(ctx, c.client, c.configMap, func(on *corev1.ConfigMap, p settings.Problem) {
+	s, err := c.Read(ctx, c.client, c.configMap, func(on *corev1.ConfigMap, p settings.Problem) {
 		c.log.Info("setting not understood", "configmap", c.configMap, "problem", p.String())
 		c.Problem(on, p)
 	})
@@ -142,8 +144,27 @@ func (c *controllers) settings(ctx context.Context, _ reconcile.Request) (reconc
 	return reconcile.Result{}, nil
 }
 
-// ReadState reads what users have set. A missing ConfigMap means off.
+// Read is ReadState, or ReadSettings in mode observe: there another allocator is
+// no obstacle.
+func (a *Allocator) Read(ctx context.Context, r client.Reader, configMap types.NamespacedName, problem func(*corev1.ConfigMap, settings.Problem)) (State, error) {
+	if a.observing() {
+		return ReadSettings(ctx, r, configMap, problem)
+	}
+	return ReadState(ctx, r, configMap, problem)
+}
+
+// ReadState reads what users have set, and looks for another allocator.
 func ReadState(ctx context.Context, r client.Reader, configMap types.NamespacedName, problem func(*corev1.ConfigMap, settings.Problem)) (State, error) {
+	s, err := ReadSettings(ctx, r, configMap, problem)
+	if err != nil {
+		return State{}, err
+	}
+	s.Obstacle, err = obstacle(ctx, r, configMap)
+	return s, err
+}
+
+// ReadSettings reads what users have set. A missing ConfigMap means off.
+func ReadSettings(ctx context.Context, r client.Reader, configMap types.NamespacedName, problem func(*corev1.ConfigMap, settings.Problem)) (State, error) {
 	var cm corev1.ConfigMap
 	if err := client.IgnoreNotFound(r.Get(ctx, configMap, &cm)); err != nil {
 		return State{}, fmt.Errorf("read ConfigMap %s: %w", configMap, err)
@@ -152,6 +173,5 @@ func ReadState(ctx context.Context, r client.Reader, configMap types.NamespacedN
 	for _, p := range problems {
 		problem(&cm, p)
 	}
-	other, err := obstacle(ctx, r, configMap)
-	return State{Settings: parsed, Obstacle: other}, err
+	return State{Settings: parsed}, nil
 }

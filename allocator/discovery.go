@@ -102,7 +102,8 @@ func (n *node) open(i cloud.Instance, limits cloud.Limits, b *budget, eni cloud.
 	n.update(func(l *ledger.Ledger, now time.Time) {
 		l.Sync(eni.Blocks, eni.AsOf, now)
 		l.Trust(free, now)
-		n.ready = true
+		n.known = true
+		n.ready = !eni.AsOf.Before(n.a.certain())
 	})
 	n.a.log.Info("node ready", "node", n.name, "instance", i.ID, "type", i.Type, "eni", i.PrimaryENI,
 		"subnet", i.SubnetID, "slots", limits.AddressesPerInterface-1, "blocks", len(eni.Blocks))
@@ -119,7 +120,10 @@ func (n *node) applyMode() {
 		mode = ledger.SecondaryIP
 		n.a.events.notNitro(n.name)
 	}
-	n.update(func(l *ledger.Ledger, _ time.Time) { l.SetMode(mode) })
+	n.update(func(l *ledger.Ledger, now time.Time) {
+		l.SetMode(mode)
+		n.ready = n.ready && !now.Before(n.a.certain())
+	})
 }
 
 // turnAway answers the binds that wait for an address that will not come.
@@ -127,7 +131,7 @@ func (n *node) turnAway(why error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for uid, b := range n.bindings {
-		if a, _ := n.ledger.Holder(uid); !a.IsValid() {
+		if n.awaits(uid) {
 			n.finish(uid)
 			n.ledger.Cancel(uid, time.Now())
 			b.answer <- outcome{err: why}
@@ -141,7 +145,7 @@ func (n *node) retire() {
 	n.turnAway(errUnknownNode)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.ready = false
+	n.known, n.ready = false, false
 	n.summary.Store(&summary{})
 	for uid := range n.bindings {
 		n.finish(uid)

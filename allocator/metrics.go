@@ -101,9 +101,11 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descAddresses, t.cooling, "cooling")
 	gauge(descWaiting, t.waiting)
 	gauge(descRemaining, t.remaining)
-	gauge(descAdvert, t.advertised)
 	if c.a == nil {
 		return
+	}
+	if !c.a.observing() {
+		gauge(descAdvert, t.advertised)
 	}
 	for _, b := range c.a.subnets.all() {
 		for k := range b.room {

@@ -31,9 +31,10 @@ type node struct {
 
 	mu       sync.Mutex
 	ledger   *ledger.Ledger
-	ready    bool  // EC2 and the API server have both been read
+	known    bool  // EC2 and the API server have both been read
+	ready    bool  // and addresses can be had
 	doubted  bool  // the ENI must be described before it is changed
-	own      claim // blocks set aside for pods that wait
+	own      claim // blocks set aside for what is to come
 	inFlight claim // blocks set aside for the assign in flight
 	bindings map[types.UID]*binding
 	pods     map[types.UID]pod // bound to this node, as the watch has shown them
@@ -48,7 +49,7 @@ type node struct {
 type summary struct {
 	ledger.Counts
 	ready  bool
-	own    int // blocks of the mode's kind that are set aside for waiting pods
+	own    int // blocks of the mode's kind that are set aside for what is to come
 	silent int // pods with an address that do not ask for the resource
 }
 
@@ -91,8 +92,11 @@ func (n *node) update(f func(l *ledger.Ledger, now time.Time)) {
 	n.poke()
 }
 
-// take gives a pod a free address, if there is one.
+// take gives a pod a free address, if there is one and it is ours to give.
 func (n *node) take(uid types.UID, now time.Time) (ledger.Grant, bool) {
+	if n.a.observing() {
+		return ledger.Grant{}, false
+	}
 	for {
 		g, ok := n.ledger.Take(uid)
 		if !ok || !n.contested(g, now) {
@@ -159,7 +163,7 @@ func (n *node) format(g ledger.Grant) netip.Prefix {
 	return netip.PrefixFrom(g.Address, n.budget.bits)
 }
 
-// settleClaim sets as many blocks aside as the waiting pods need, and no more.
+// settleClaim sets as many blocks aside as are to come, and no more.
 func (n *node) settleClaim() {
 	if !n.ready {
 		return
@@ -169,7 +173,7 @@ func (n *node) settleClaim() {
 		n.budget.unclaim(n.own.kind, n.own.count)
 		n.own = claim{kind: c.Mode}
 	}
-	if need := min(c.Need(), c.Open); need > n.own.count {
+	if need := min(n.toCome(c), c.Open); need > n.own.count {
 		n.own.count += n.budget.claim(c.Mode, need-n.own.count)
 	} else {
 		n.budget.unclaim(c.Mode, n.own.count-need)

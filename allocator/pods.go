@@ -22,8 +22,9 @@ import (
 type pod struct {
 	uid     types.UID
 	key     types.NamespacedName
-	address netip.Addr // invalid: it has none yet
-	asks    bool       // for the resource
+	address netip.Addr  // invalid: it has none yet
+	kind    ledger.Kind // of the block that it is out of
+	asks    bool        // for the resource
 	created time.Time
 }
 
@@ -268,7 +269,10 @@ func (w *podWatch) resolve(a, b types.UID, address netip.Addr) {
 		return
 	}
 	w.a.metrics.duplicates.Inc()
-	w.a.log.Info("two live pods have the same address; the younger is evicted", "address", address.String(), "older", first.key, "younger", second.key)
+	w.a.log.Info("two live pods have the same address", "address", address.String(), "older", first.key, "younger", second.key)
+	if w.a.observing() {
+		return // not ours to end
+	}
 	w.a.events.duplicate(second.key, second.uid, address, first.key)
 	w.a.evictions.Add(eviction{pod: second.key, uid: second.uid})
 }
@@ -326,9 +330,17 @@ func newPod(p *corev1.Pod) pod {
 		asks: asks(p), created: p.CreationTimestamp.Time,
 	}
 	if parsed, err := vpc.ParseAddress(p.Annotations[vpc.Annotation]); err == nil {
-		kept.address = parsed.Addr()
+		kept.address, kept.kind = parsed.Addr(), kindOf(parsed)
 	}
 	return kept
+}
+
+// kindOf reads the annotation's value as format writes it.
+func kindOf(address netip.Prefix) ledger.Kind {
+	if address.Bits() == 32 {
+		return ledger.Prefix
+	}
+	return ledger.SecondaryIP
 }
 
 // observe takes up a live pod that is bound to the node.
@@ -337,8 +349,11 @@ func (n *node) observe(uid types.UID, seen pod) {
 		n.finish(uid)
 		n.keep(uid, seen)
 		if seen.address.IsValid() {
-			l.Hold(uid, seen.address, now)
+			n.hold(uid, seen, now)
 			return
+		}
+		if n.a.observing() && !seen.asks {
+			return // the other allocator does not give it one
 		}
 		l.Wait(uid)
 		if a, _ := l.Holder(uid); a.IsValid() {

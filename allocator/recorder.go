@@ -150,7 +150,7 @@ func (n *node) status(still time.Duration) (s v1alpha1.NodeSlotsStatus, wait tim
 		Waiting:          int32(c.Waiting),
 		Remaining:        int32(max(0, n.remaining())),
 	}
-	if !n.a.running() {
+	if !n.a.running() || n.a.observing() {
 		return s, 0, true // others may give what is free
 	}
 	if wait = time.Until(n.given.Add(still)); wait > 0 || len(n.bindings) > 0 {
@@ -210,7 +210,7 @@ func (r *recorder) known(ctx context.Context, n *node, eni string) (free []netip
 		r.a.log.Info("cannot read NodeSlots: free addresses cool first", "node", n.name, "error", err.Error())
 		return nil
 	}
-	if o.Status.NetworkInterface != eni {
+	if o.Status.NetworkInterface != eni || r.a.observing() {
 		return nil
 	}
 	for _, text := range o.Status.KnownFree {

@@ -10,8 +10,8 @@ import (
 	"slotwise.dev/slotwise/allocator/cloud"
 )
 
-// lookInterval is between describes of a subnet that lacks nothing. Other
-// hands take and give addresses there too.
+// lookInterval is between describes of a subnet that lacks nothing, but for mode
+// observe. Other hands take and give addresses there too.
 const lookInterval = time.Minute
 
 // subnets keeps the budget of every subnet in use.
@@ -65,7 +65,7 @@ func (s *subnets) run(ctx context.Context) {
 		case <-s.due:
 		case <-timer.C:
 		}
-		next := time.Now().Add(lookInterval)
+		next := s.nextRound(time.Now())
 		for _, b := range s.all() {
 			if at := s.nextLook(b); time.Now().Before(at) {
 				next = earlier(next, at)
@@ -99,7 +99,7 @@ func (s *subnets) nextLook(b *budget) time.Time {
 	s.mu.Lock()
 	last := s.looked[b.id]
 	s.mu.Unlock()
-	return b.nextLook(last, lookInterval)
+	return b.nextLook(last, s.nextRound(last).Sub(last))
 }
 
 // look describes a subnet and corrects its budget. Several who look at a time
@@ -124,7 +124,11 @@ func (s *subnets) describe(ctx context.Context, b *budget) {
 	}
 	b.install(shown)
 	for _, n := range s.a.everyNode() {
-		n.compare(b, shown)
+		if s.a.observing() {
+			n.seen(b, shown)
+		} else {
+			n.compare(b, shown)
+		}
 	}
 }
 

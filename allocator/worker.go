@@ -136,11 +136,7 @@ func (w *worker) planned() (ledger.Call, bool) {
 // noticeShortage notes when the node would take blocks that the subnet has not.
 func (w *worker) noticeShortage() {
 	c := w.ledger.Counts()
-	have := c.Prefixes
-	if c.Mode == ledger.SecondaryIP {
-		have = c.SecondaryIPs
-	}
-	if c.Open > 0 && w.a.targets().Want(c) > have && w.budget.available(c.Mode)+w.own.count == 0 {
+	if c.Open > 0 && w.a.targets().Want(c) > c.Blocks() && w.budget.available(c.Mode)+w.own.count == 0 {
 		w.lacks(c.Mode)
 	} else {
 		w.short = false
@@ -222,7 +218,7 @@ func (w *worker) settle(ctx context.Context, c ledger.Call, r result) {
 			w.budget.gave(c.Blocks)
 		}
 	})
-	w.follow(ctx, c, class, r.err)
+	w.redress(ctx, c, class, r.err)
 }
 
 // release gives back what was set aside for a call that was not done.
@@ -231,8 +227,8 @@ func (w *worker) release() {
 	w.inFlight = claim{}
 }
 
-// follow does what an error asks for beyond the books.
-func (w *worker) follow(ctx context.Context, c ledger.Call, class cloud.Class, err error) {
+// redress does what an error asks for beyond the books.
+func (w *worker) redress(ctx context.Context, c ledger.Call, class cloud.Class, err error) {
 	if err == nil {
 		return
 	}
@@ -300,7 +296,11 @@ func (w *worker) look(ctx context.Context) {
 		w.a.log.Info("cannot describe the ENI", "node", w.name, "eni", w.eni, "error", err.Error())
 		return
 	}
-	w.sync(i)
+	if w.a.observing() {
+		w.follow(i.Blocks, i.AsOf)
+	} else {
+		w.sync(i)
+	}
 }
 
 // settled is when an ENI counts as described for which the next describe is

@@ -21,6 +21,7 @@ const nowhere = "0"
 
 // config is all that the flags of run say.
 type config struct {
+	mode          mode
 	configMap     string
 	schedulerName string
 
@@ -72,6 +73,7 @@ func (c *config) register(f *pflag.FlagSet) {
 	bucket := cloud.DefaultBuckets()
 	c.changes, c.reads = bucket[cloud.Assign], bucket[cloud.DescribeInterfaces]
 
+	c.mode.register(f)
 	c.registerSources(f)
 	f.StringVar(&c.schedulerName, "scheduler-name", "", "scheduler that Windows pods get which ask for none (for clusters whose own scheduler cannot call the extender); empty: they keep theirs")
 
@@ -107,6 +109,9 @@ func (c *config) registerSources(f *pflag.FlagSet) {
 
 // complete checks what the flags say together.
 func (c *config) complete() error {
+	if err := c.mode.check(); err != nil {
+		return err
+	}
 	if _, err := c.configMapName(); err != nil {
 		return err
 	}

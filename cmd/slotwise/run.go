@@ -58,7 +58,7 @@ func run(ctx context.Context, c config) error {
 		return err
 	}
 	if err := errors.Join(
-		addWebhook(mgr, c),
+		addWebhook(mgr, a, c),
 		addLeaderLabel(ctx, mgr, kube, c),
 		addHealth(mgr, source),
 		mgr.Add(everywhere(server.Run)),

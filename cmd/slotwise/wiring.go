@@ -110,6 +110,7 @@ func newAllocator(ctx context.Context, mgr ctrl.Manager, kube kubernetes.Interfa
 		Metrics: m,
 		Log:     mgr.GetLogger().WithName("allocator"),
 		Held:    lease.Held,
+		Observe: c.mode.observe(),
 	})
 	configMap, err := c.configMapName()
 	if err != nil {
@@ -136,7 +137,7 @@ func newExtender(a *allocator.Allocator, mutual *tls.Config, c config) (*extende
 	})
 }
 
-func addWebhook(mgr ctrl.Manager, c config) error {
+func addWebhook(mgr ctrl.Manager, a *allocator.Allocator, c config) error {
 	configMap, err := c.configMapName()
 	if err != nil {
 		return err
@@ -144,7 +145,7 @@ func addWebhook(mgr ctrl.Manager, c config) error {
 	webhook.Register(mgr.GetWebhookServer(), mgr.GetScheme(), webhook.Options{
 		SchedulerName: c.schedulerName,
 		Enabled: func(ctx context.Context) bool {
-			s, err := allocator.ReadState(ctx, mgr.GetClient(), configMap, func(*corev1.ConfigMap, settings.Problem) {})
+			s, err := a.Read(ctx, mgr.GetClient(), configMap, func(*corev1.ConfigMap, settings.Problem) {})
 			return err == nil && s.On()
 		},
 	})
