@@ -8,7 +8,7 @@ TESTFLAGS ?= -v
 
 TOOLS := test/tools/bin
 MODULES := . test/tools/controlplane test/tools/dev
-GENERATED = $(wildcard allocator/api/*/zz_generated.*.go manifests/base/crd/*.yaml)
+GENERATED = $(wildcard allocator/api/*/zz_generated.*.go manifests/base/crd/*.yaml) README.md
 
 ##@ Use
 
@@ -37,8 +37,9 @@ test: tools ## Run all tests, on a local control plane. TESTFLAGS= says less.
 	go test -timeout 8m $(TESTFLAGS) ./...
 
 .PHONY: generate
-generate: $(TOOLS)/controller-gen ## Generate the custom resource's code and definition from its Go types.
+generate: $(TOOLS)/controller-gen ## Generate what is made from Go code: the custom resource, the table of metrics in README.md.
 	$(TOOLS)/controller-gen object crd paths=./allocator/api/... output:crd:dir=manifests/base/crd
+	go test ./test/metrics -run TestREADME -update
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint ## Check form, vet, linters, go.mod files and generated files.

@@ -77,8 +77,14 @@ var (
 	descRoom      = prometheus.NewDesc("slotwise_subnet_room", "Blocks that a subnet can still give and nobody has claimed, by kind: secondary-ip (addresses) or prefix (free aligned /28).", []string{"subnet", "kind"}, nil)
 )
 
-// Describe lists the metrics.
-func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+// Describe lists the metrics, those too that have no series yet.
+func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descLeader, descNodes, descSlots, descAddresses, descWaiting, descRemaining, descAdvert, descRoom,
+	} {
+		ch <- d
+	}
+}
 
 // Collect sums up the ledgers as they stand.
 func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
