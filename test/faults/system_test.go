@@ -47,6 +47,7 @@ type system struct {
 	ec2       *ec2sim.Server
 	cidr      netip.Prefix // of the first subnet
 	subnet    string       // its id
+	meddled   bool         // the test itself does what must never be
 	log       *diary
 }
 
@@ -107,7 +108,7 @@ func (s *system) finish() {
 		s.stop()
 	}
 	for _, breach := range observer.Breaches() {
-		if strings.Contains(breach, s.namespace+"/") {
+		if strings.Contains(breach, s.namespace+"/") && !s.meddled {
 			s.t.Error(breach)
 		}
 	}

@@ -2,7 +2,9 @@ package faults
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -26,8 +29,8 @@ type wire struct {
 	stalled chan struct{} // closed when watches flow again; nil: they flow
 }
 
-// carrier does with a request what a fault wants; pass sends it to the API server.
-type carrier func(r *http.Request, pass func() (*http.Response, error)) (*http.Response, error)
+// carrier does with a request what a fault wants; pass sends one to the API server.
+type carrier func(r *http.Request, pass roundTripper) (*http.Response, error)
 
 type wireFault struct {
 	matches func(*http.Request) bool
@@ -62,7 +65,7 @@ func (w *wire) inject(matches func(*http.Request) bool, carry carrier) (remove f
 }
 
 func (w *wire) carry(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-	pass := func() (*http.Response, error) {
+	pass := func(r *http.Request) (*http.Response, error) {
 		answer, err := next.RoundTrip(r)
 		if err == nil && r.URL.Query().Get("watch") != "" {
 			answer.Body = w.follow(answer.Body)
@@ -73,7 +76,7 @@ func (w *wire) carry(r *http.Request, next http.RoundTripper) (*http.Response, e
 	i := slices.IndexFunc(w.faults, func(f *wireFault) bool { return f.matches(r) })
 	if i < 0 {
 		w.mu.Unlock()
-		return pass()
+		return pass(r)
 	}
 	f := w.faults[i]
 	w.mu.Unlock()
@@ -176,34 +179,48 @@ func about(path string) func(*http.Request) bool {
 // What becomes of them.
 
 // unsent is a request that nobody answers the telephone for.
-func unsent(*http.Request, func() (*http.Response, error)) (*http.Response, error) {
+func unsent(*http.Request, roundTripper) (*http.Response, error) {
 	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 }
 
 // lostBefore loses a request before it reaches the API server, as far as the
 // client can tell on its way back.
-func lostBefore(*http.Request, func() (*http.Response, error)) (*http.Response, error) {
+func lostBefore(*http.Request, roundTripper) (*http.Response, error) {
 	return nil, io.ErrUnexpectedEOF
 }
 
 // lostAfter loses the answer of a request that was carried out.
-func lostAfter(_ *http.Request, pass func() (*http.Response, error)) (*http.Response, error) {
-	answer, err := pass()
+func lostAfter(r *http.Request, pass roundTripper) (*http.Response, error) {
+	answer, err := pass(r)
 	if err != nil {
 		return nil, err
 	}
-	_, err = io.Copy(io.Discard, answer.Body)
-	if err == nil {
-		err = answer.Body.Close()
-	}
-	if err != nil {
+	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
 		return nil, err
 	}
-	return nil, io.ErrUnexpectedEOF
+	return nil, errors.Join(io.ErrUnexpectedEOF, answer.Body.Close())
+}
+
+// late has a request carried out only a while after the client has given it up.
+func late(after time.Duration) carrier {
+	return func(r *http.Request, pass roundTripper) (*http.Response, error) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		again := r.Clone(context.Background())
+		again.Body = io.NopCloser(bytes.NewReader(body))
+		time.AfterFunc(after, func() {
+			if answer, err := pass(again); err == nil {
+				_ = answer.Body.Close()
+			}
+		})
+		return nil, io.ErrUnexpectedEOF
+	}
 }
 
 // conflict is the answer to a write that another one has overtaken.
-func conflict(r *http.Request, _ func() (*http.Response, error)) (*http.Response, error) {
+func conflict(r *http.Request, _ roundTripper) (*http.Response, error) {
 	status := apierrors.NewConflict(schema.GroupResource{Resource: "things"}, r.URL.Path, fmt.Errorf("the object has been modified")).Status()
 	status.Kind, status.APIVersion = "Status", "v1"
 	body, err := json.Marshal(status)
@@ -222,9 +239,9 @@ func conflict(r *http.Request, _ func() (*http.Response, error)) (*http.Response
 // ones pass.
 func first(carry carrier) carrier {
 	var seen sync.Map
-	return func(r *http.Request, pass func() (*http.Response, error)) (*http.Response, error) {
+	return func(r *http.Request, pass roundTripper) (*http.Response, error) {
 		if _, again := seen.LoadOrStore(r.Method+r.URL.Path, true); again {
-			return pass()
+			return pass(r)
 		}
 		return carry(r, pass)
 	}
@@ -232,10 +249,10 @@ func first(carry carrier) carrier {
 
 // until keeps requests back until a channel is closed, and then sends them.
 func until(open <-chan struct{}) carrier {
-	return func(r *http.Request, pass func() (*http.Response, error)) (*http.Response, error) {
+	return func(r *http.Request, pass roundTripper) (*http.Response, error) {
 		select {
 		case <-open:
-			return pass()
+			return pass(r)
 		case <-r.Context().Done():
 			return nil, r.Context().Err()
 		}

@@ -1,0 +1,105 @@
+package faults
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// TestI7LostBindings loses the answer of the request that binds a pod, or the
+// request itself, or keeps it on its way for a while. The pod may then be bound,
+// not bound, or bound later. Whichever it is, and whatever is done next, in the end
+// the pod has the address that its node's ledger says, and none is lost.
+func TestI7LostBindings(t *testing.T) {
+	t.Parallel()
+	lost := map[string]struct {
+		carry carrier
+		blind bool // the API server cannot be asked what became of it
+		bound bool // the bind knows that it was carried out
+	}{
+		"carried out":                        {carry: lostAfter, bound: true},
+		"carried out, cannot be asked":       {carry: lostAfter, blind: true},
+		"not carried out":                    {carry: lostBefore},
+		"not carried out, cannot be asked":   {carry: lostBefore, blind: true},
+		"carried out soon":                   {carry: late(time.Second)},
+		"carried out when all have given up": {carry: late(8 * time.Second)},
+	}
+	next := map[string]func(s *system, p *corev1.Pod, here, there node){
+		"left alone": func(*system, *corev1.Pod, node, node) {},
+		"tried again": func(s *system, p *corev1.Pod, here, _ node) {
+			s.await("the pod is bound", func() error { return s.bind(p, here) })
+		},
+		"tried on another node": func(s *system, p *corev1.Pod, _, there node) {
+			_ = s.bind(p, there) // fails where the pod is on the first one after all
+			s.await("the pod is bound", func() error { return s.isBound(p) })
+		},
+		"deleted": func(s *system, p *corev1.Pod, _, _ node) { s.delete(p) },
+	}
+	for name, c := range lost {
+		for then, do := range next {
+			t.Run(name+", "+then, func(t *testing.T) {
+				t.Parallel()
+				s := start(t, prefixMode)
+				here, there := s.node(threeSlots), s.node(threeSlots)
+				s.wire.inject(bindings, first(c.carry))
+				p := s.pods(1)[0]
+				know := func() {}
+				if c.blind {
+					know = s.wire.inject(about("/pods/"+p.Name), unsent)
+				}
+				if err := s.bind(p, here); (err == nil) != c.bound {
+					t.Errorf("the bind ended with %v, want it bound: %t", err, c.bound)
+				}
+				know()
+				do(s, p, here, there)
+				s.awaitAllRemaining(here, there)
+				s.placed(p, here, there)
+			})
+		}
+	}
+}
+
+// awaitAllRemaining waits until the addresses that nodes can give, and those that
+// their pods hold, are all that their slots can have.
+func (s *system) awaitAllRemaining(nodes ...node) {
+	s.t.Helper()
+	for _, n := range nodes {
+		s.await("no address of "+n.name+" is lost", func() error {
+			if live, left := s.live(n), s.remaining(n); live+left != 3*16 {
+				return fmt.Errorf("%d pods live, %d addresses remain, want %d in all", live, left, 3*16)
+			}
+			return nil
+		})
+		s.awaitAgreement(n)
+	}
+}
+
+// isBound says what is wrong where a pod is not bound with an address.
+func (s *system) isBound(p *corev1.Pod) error {
+	if a := s.address(p); p.Spec.NodeName == "" || !a.IsValid() {
+		return fmt.Errorf("it is on node %q with address %s", p.Spec.NodeName, a)
+	}
+	return nil
+}
+
+// placed checks that a pod, if it is bound, has an address of its node's interface.
+func (s *system) placed(p *corev1.Pod, nodes ...node) {
+	s.t.Helper()
+	err := shared.Kube.Get(s.t.Context(), client.ObjectKeyFromObject(p), p)
+	if client.IgnoreNotFound(err) != nil {
+		s.t.Error(err)
+	}
+	if err != nil || p.Spec.NodeName == "" {
+		return
+	}
+	a := s.address(p)
+	i := slices.IndexFunc(nodes, func(n node) bool { return n.name == p.Spec.NodeName })
+	if i < 0 || !slices.ContainsFunc(s.eni(nodes[i]).Prefixes, func(b netip.Prefix) bool { return b.Contains(a) }) {
+		s.t.Errorf("I4: the pod is on node %q with the address %s, which is not on its interface", p.Spec.NodeName, a)
+	}
+}
