@@ -76,7 +76,7 @@ func (b *Bed) Check(ctx context.Context) error {
 			interfaces[i.Instance] = i
 		}
 	}
-	errs := []error{b.EC2.Check()}
+	var errs []error
 	holders := map[netip.Addr]string{}
 	for i := range pods.Items {
 		p := &pods.Items[i]
@@ -93,8 +93,14 @@ func (b *Bed) Check(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("I5: %s of %s is not on the interface of %s", address, name, p.Spec.NodeName))
 		}
 	}
-	return errors.Join(errs...)
+	if n := len(errs); n > readable {
+		errs = append(errs[:readable], fmt.Errorf("and %d more", n-readable))
+	}
+	return errors.Join(append(errs, b.EC2.Check())...)
 }
+
+// readable is how many errors of one kind somebody wants to read.
+const readable = 10
 
 // liveAddress is the address of a pod that has not ended.
 func liveAddress(p *corev1.Pod) (netip.Addr, bool) {
