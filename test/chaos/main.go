@@ -1,0 +1,45 @@
+// Command chaos shows whether Slotwise keeps its promises while everything around
+// it fails: on a real control plane with two replicas of Slotwise, pods come and
+// go in every way there is, the mode is switched back and forth, and at random a
+// replica is killed, asked to end or frozen, the API server goes away, and EC2
+// errs, loses answers, throttles, is slow or stale. A witness that shares no code
+// with Slotwise watches (package witness). At the end everything comes to rest,
+// and not one slot may be missing.
+//
+// It exits with an error, and tells the history of the addresses concerned, if
+// one promise was broken. The seed decides what is done in which order; when
+// exactly, and so what it meets, it does not.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+func main() {
+	var o options
+	flag.DurationVar(&o.duration, "duration", 5*time.Minute, "how long things go wrong; the end, with everything at rest, takes about two minutes more")
+	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()%1e6), "decides what is done in which order; default: of the moment")
+	flag.IntVar(&o.nodes, "nodes", 50, "Windows nodes")
+	flag.DurationVar(&o.lease, "lease", 6*time.Second, "how long Slotwise's lease lasts; its default of 15s means fewer take-overs")
+	flag.BoolVar(&o.verbose, "verbose", false, "tell of everything that is done")
+	flag.BoolVar(&o.keep, "keep-logs", false, "keep the logs also where all is well")
+	flag.Parse()
+	klog.SetLogger(logr.Discard()) // what the processes have to say is in their logs
+	ctrl.SetLogger(logr.Discard())
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "\nchaos:", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,90 @@
+package witness
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"slotwise.dev/slotwise/test/ec2sim"
+)
+
+// unseen is how long a change of EC2 may be unknown to somebody who did not make
+// it, or has not heard that it was made: Slotwise looks at its subnets once a
+// minute, and what it sees may be some seconds old.
+const unseen = 80 * time.Second
+
+// failedCalls finds the calls that EC2 refused by its own rules although whoever
+// made them could have known that it would.
+func (e evidence) failedCalls() (found []Violation) {
+	for _, c := range e.calls {
+		if !refused(c) || e.excused(c) {
+			continue
+		}
+		found = append(found, Violation{
+			Kind: CallFailed, At: c.Start, ENI: c.ENI, Thawed: e.thawedBefore(c.Start, c.Start),
+			Text: fmt.Sprintf("%s: EC2 answered %s", callText(c), c.Code),
+		})
+	}
+	return found
+}
+
+// refused says that EC2 refused a call by its own rules: neither a fault that was
+// injected nor throttling.
+func refused(c ec2sim.Call) bool {
+	return c.Code != "" && c.Fault == "" && c.Code != ec2sim.CodeThrottled
+}
+
+// excused says that a refused call rested on what nobody could know in time: its
+// subnet or its interface had just been changed by another hand, by a call whose
+// answer was lost, or by a process that led before this one.
+func (e evidence) excused(refused ec2sim.Call) bool {
+	led := e.ledSince(refused.Start)
+	byCall := map[int]ec2sim.Call{}
+	for _, c := range e.calls {
+		byCall[c.Seq] = c
+	}
+	return slices.ContainsFunc(e.changes, func(c ec2sim.Change) bool {
+		if c.Time.Before(refused.Start.Add(-unseen)) || c.Time.After(refused.End) || !e.concerns(c, refused) {
+			return false
+		}
+		made, called := byCall[c.Call]
+		return !called || made.Fault != "" || made.Start.Before(led)
+	})
+}
+
+// concerns says that a change made the difference to a call: to one that found no
+// room any change in the subnet does, to others one of the interface.
+func (e evidence) concerns(c ec2sim.Change, refused ec2sim.Call) bool {
+	if refused.Code == ec2sim.CodeInsufficientBlocks || refused.Code == ec2sim.CodeInsufficientAddresses {
+		return e.world.subnet[c.ENI] == e.world.subnet[refused.ENI]
+	}
+	return c.ENI == refused.ENI
+}
+
+// ledSince is when the process that leads at a time may have taken over: when
+// the one before it came to harm.
+func (e evidence) ledSince(at time.Time) (since time.Time) {
+	for _, n := range e.notes {
+		if n.Harm && n.At.Before(at) {
+			since = n.At
+		}
+	}
+	return since
+}
+
+func callText(c ec2sim.Call) string {
+	text := fmt.Sprintf("call %d: %s %s", c.Seq, c.Action, c.ENI)
+	if n := c.Requested.AddressCount; n > 0 {
+		text += fmt.Sprintf(", %d addresses", n)
+	}
+	if n := c.Requested.PrefixCount; n > 0 {
+		text += fmt.Sprintf(", %d prefixes", n)
+	}
+	for _, a := range c.Requested.Addresses {
+		text += ", " + a.String()
+	}
+	for _, p := range c.Requested.Prefixes {
+		text += ", " + p.String()
+	}
+	return text
+}

@@ -1,0 +1,185 @@
+package witness
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"slotwise.dev/slotwise/test/ec2sim"
+)
+
+// Kind is a way in which a promise is broken.
+type Kind string
+
+// The kinds of violations, each of one of the invariants of the system.
+const (
+	HeldTwice   Kind = "addresses held by two live pods at once"         // I1
+	ReusedEarly Kind = "addresses reused inside the cooldown"            // I2
+	CallFailed  Kind = "EC2 calls that had to fail"                      // I3
+	BoundBare   Kind = "pods bound without an address"                   // I4
+	NotOnENI    Kind = "addresses unassigned while held by a live pod"   // I5
+	Changed     Kind = "addresses that changed while their pod lived"    // I5
+	SlotLost    Kind = "slots lost, or figures that were not so at rest" // I6, I8
+)
+
+// Kinds are all of them.
+var Kinds = []Kind{HeldTwice, ReusedEarly, CallFailed, BoundBare, NotOnENI, Changed, SlotLost}
+
+// Violation is one time that a promise was broken, for certain.
+type Violation struct {
+	Kind    Kind
+	Text    string
+	Address netip.Addr // whose history tells more; may be invalid
+	ENI     string     // or that of this interface
+	At      time.Time
+	// Thawed says that a leader that had been frozen for longer than its lease
+	// had just thawed: what it had begun to send before, no lease can stop.
+	Thawed bool
+}
+
+const (
+	// cooldown is how long an address rests after its pod (invariant I2). It is
+	// written down once more here on purpose.
+	cooldown = 30 * time.Second
+	// thawed is how long after its thaw a leader's last words may be heard.
+	thawed = 5 * time.Second
+	// healing is how long two pods may have one address before the younger one has
+	// to be gone, even after a thaw.
+	healing = time.Minute
+)
+
+// evidence is all that is known, at one moment.
+type evidence struct {
+	clock   *clock
+	pods    []Life
+	changes []ec2sim.Change
+	calls   []ec2sim.Call
+	notes   []Note
+	world   world
+	now     time.Time
+}
+
+// world is which interface and which subnet a node has.
+type world struct {
+	eni    map[string]string       // by node
+	subnet map[string]string       // by ENI
+	cidr   map[string]netip.Prefix // by subnet
+	// scheduler is the one that binds through the extender.
+	scheduler string
+}
+
+// judge finds every violation that is certain, in order of time.
+func judge(e evidence) []Violation {
+	all := slices.Concat(e.bare(), e.changed(), e.successions(), e.missing(), e.failedCalls())
+	slices.SortStableFunc(all, func(a, b Violation) int { return a.At.Compare(b.At) })
+	return all
+}
+
+// bare finds pods that were bound through the extender without an address.
+func (e evidence) bare() (found []Violation) {
+	for _, l := range e.pods {
+		if l.Bare > 0 && l.Scheduler == e.world.scheduler {
+			found = append(found, Violation{
+				Kind: BoundBare, At: e.clock.notBefore(l.Bare), ENI: e.world.eni[l.Node],
+				Text: fmt.Sprintf("%s was bound to %s without an address", l.Name, l.Node),
+			})
+		}
+	}
+	return found
+}
+
+// changed finds pods whose address changed.
+func (e evidence) changed() (found []Violation) {
+	for _, l := range e.pods {
+		if l.Changed.IsValid() {
+			found = append(found, Violation{
+				Kind: Changed, At: e.clock.notBefore(l.From), Address: l.Address,
+				Text: fmt.Sprintf("%s changed its address from %s to %s", l.Name, l.Address, l.Changed),
+			})
+		}
+	}
+	return found
+}
+
+// successions finds addresses that two pods had at once, or one too soon after
+// the other.
+func (e evidence) successions() (found []Violation) {
+	holders := map[netip.Addr][]Life{}
+	for _, l := range e.pods {
+		if l.From > 0 {
+			holders[l.Address] = append(holders[l.Address], l)
+		}
+	}
+	for _, lives := range holders {
+		slices.SortFunc(lives, func(a, b Life) int { return cmp.Compare(a.From, b.From) })
+		for i := 1; i < len(lives); i++ {
+			if v, bad := e.succession(lives[i-1], lives[i]); bad {
+				found = append(found, v)
+			}
+		}
+	}
+	return found
+}
+
+// succession judges two pods that had one address, the first of them first.
+func (e evidence) succession(first, next Life) (Violation, bool) {
+	v := Violation{Address: next.Address, At: e.clock.notBefore(next.From)}
+	given, known := e.clock.notAfter(next.From)
+	if first.certain(next.From) {
+		v.Kind = HeldTwice
+		v.Text = fmt.Sprintf("%s on %s got %s, which %s on %s had", next.Name, next.Node, next.Address, first.Name, first.Node)
+		v.Thawed = e.thawedBefore(v.At, given) && e.parted(first, next)
+		return v, true
+	}
+	// At least one revision lies between the last sign of life and the end.
+	rest := given.Sub(e.clock.notBefore(first.Alive + 1))
+	if !known || rest >= cooldown {
+		return v, false
+	}
+	v.Kind = ReusedEarly
+	v.Text = fmt.Sprintf("%s on %s got %s at most %s after the end of %s on %s",
+		next.Name, next.Node, next.Address, rest.Round(time.Millisecond), first.Name, first.Node)
+	v.Thawed = e.thawedBefore(v.At, given)
+	return v, true
+}
+
+// parted says that of two pods with one address one has ended, or that there is
+// time yet.
+func (e evidence) parted(first, next Life) bool {
+	return first.Ended > 0 || next.Ended > 0 || e.now.Before(e.clock.notBefore(next.From).Add(healing))
+}
+
+// missing finds addresses that were not on the interface of their pod's node
+// while the pod lived.
+func (e evidence) missing() (found []Violation) {
+	presences := presencesOf(e.changes)
+	for _, l := range e.pods {
+		if l.From == 0 {
+			continue
+		}
+		from, known := e.clock.notAfter(l.From)
+		until := e.clock.notBefore(l.Alive + 1)
+		if !known || !from.Before(until) {
+			continue // it lived for less than can be told
+		}
+		gone, absent := presences.absence(e.world.eni[l.Node], l.Address, from, until)
+		if !absent {
+			continue
+		}
+		found = append(found, Violation{
+			Kind: NotOnENI, At: gone, Address: l.Address, Thawed: e.thawedBefore(gone, gone),
+			Text: fmt.Sprintf("%s had %s, which was not on the interface %s of %s", l.Name, l.Address, e.world.eni[l.Node], l.Node),
+		})
+	}
+	return found
+}
+
+// thawedBefore says that a leader had thawed shortly before a time that lies
+// between two others.
+func (e evidence) thawedBefore(from, to time.Time) bool {
+	return slices.ContainsFunc(e.notes, func(n Note) bool {
+		return n.Thaw && !n.At.After(to) && from.Before(n.At.Add(thawed))
+	})
+}

@@ -1,0 +1,169 @@
+package witness
+
+import (
+	"net/netip"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"slotwise.dev/slotwise/test/controlplane"
+)
+
+// Life is what is certain of one pod. Times are revisions; 0 is never.
+type Life struct {
+	UID       types.UID
+	Name      string // namespace/name
+	Scheduler string
+	Node      string
+	Address   netip.Addr // the first that it had
+	Changed   netip.Addr // another that it had later, which must never be
+
+	Bound int64 // first seen on a node
+	Bare  int64 // first seen on a node without an address
+	From  int64 // first seen with its address
+	Alive int64 // last known to live; the pod may have lived on
+	Ended int64 // by then its end was known; 0: it lives
+
+	Running bool
+}
+
+// certain says whether it is certain that the pod lived and had its address at a
+// revision.
+func (l Life) certain(at int64) bool { return l.From > 0 && l.From <= at && at <= l.Alive }
+
+// pods is the store of a reflector of all pods. It keeps what became of each,
+// the ended ones included.
+type pods struct {
+	mu   sync.Mutex
+	all  map[types.UID]*Life
+	live map[types.UID]*Life
+	at   int64 // what is known is as of this revision
+	gaps int   // times that the watch was cut and changes may have been missed
+}
+
+func newPods() *pods {
+	return &pods{all: map[types.UID]*Life{}, live: map[types.UID]*Life{}}
+}
+
+// Add is that of cache.ReflectorStore.
+func (s *pods) Add(obj any) error { return s.Update(obj) }
+
+// Update is that of cache.ReflectorStore.
+func (s *pods) Update(obj any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := obj.(*corev1.Pod)
+	s.at = max(s.at, revision(p))
+	s.see(p)
+	return nil
+}
+
+// Delete is that of cache.ReflectorStore. The object has the revision of its end.
+func (s *pods) Delete(obj any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := obj.(*corev1.Pod)
+	s.at = max(s.at, revision(p))
+	s.end(p.UID, revision(p)-1, revision(p))
+	return nil
+}
+
+// Replace is that of cache.ReflectorStore: a list, the first one or after the
+// watch was cut for so long that changes were missed.
+func (s *pods) Replace(objs []any, resourceVersion string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.at
+	if before > 0 {
+		s.gaps++
+	}
+	s.at = max(s.at, number(resourceVersion))
+	listed := map[types.UID]bool{}
+	for _, obj := range objs {
+		p := obj.(*corev1.Pod)
+		listed[p.UID] = true
+		s.see(p)
+	}
+	for uid := range s.live {
+		if !listed[uid] {
+			s.end(uid, before, s.at)
+		}
+	}
+	return nil
+}
+
+// Resync is that of cache.ReflectorStore.
+func (s *pods) Resync() error { return nil }
+
+// Bookmark is that of cache.ReflectorBookmarkStore.
+func (s *pods) Bookmark(resourceVersion string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.at = max(s.at, number(resourceVersion))
+	return nil
+}
+
+// see takes up a version of a pod. s is locked.
+func (s *pods) see(p *corev1.Pod) {
+	l := s.all[p.UID]
+	if l == nil {
+		l = &Life{UID: p.UID, Name: p.Namespace + "/" + p.Name, Scheduler: p.Spec.SchedulerName}
+		s.all[p.UID], s.live[p.UID] = l, l
+	}
+	now := revision(p)
+	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+		s.end(p.UID, now-1, now)
+		return
+	}
+	l.Running = p.Status.Phase == corev1.PodRunning
+	if p.Spec.NodeName == "" || p.Spec.HostNetwork {
+		return
+	}
+	if l.Bound == 0 {
+		l.Bound, l.Node = now, p.Spec.NodeName
+	}
+	switch address := addressOf(p); {
+	case !address.IsValid():
+		if l.Bare == 0 {
+			l.Bare = now
+		}
+	case l.From == 0:
+		l.From, l.Address = now, address
+	case address != l.Address:
+		l.Changed = address
+	}
+}
+
+// end takes up the end of a pod, between two revisions. s is locked.
+func (s *pods) end(uid types.UID, alive, ended int64) {
+	if l := s.live[uid]; l != nil {
+		delete(s.live, uid)
+		l.Alive, l.Ended, l.Running = alive, ended, false
+	}
+}
+
+// lives copies what is known of all pods.
+func (s *pods) lives() []Life {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]Life, 0, len(s.all))
+	for _, l := range s.all {
+		c := *l
+		if c.Ended == 0 {
+			c.Alive = s.at
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// addressOf reads the address that the CNI plugin would give to a pod; invalid
+// where there is none that it could read.
+func addressOf(p *corev1.Pod) netip.Addr {
+	address, err := netip.ParsePrefix(p.Annotations[controlplane.AddressAnnotation])
+	if err != nil {
+		return netip.Addr{}
+	}
+	return address.Addr()
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+
+	"golang.org/x/sync/errgroup"
+
+	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/controlplane"
+)
+
+// Schedulers: ours calls the extender; plain is a kube-scheduler that knows only
+// what nodes advertise; byHand stands for whoever writes a node's name on a pod.
+const (
+	ours   = "default-scheduler"
+	plain  = "plain"
+	byHand = "by-hand"
+)
+
+// namespace is that of the pods.
+const namespace = "chaos"
+
+// The subnets. The one of package bed has room for all.
+const (
+	// tight has addresses enough, but few prefixes: its nodes take them from each
+	// other.
+	tight = "subnet-tight"
+	// busy is shared with others, who take and give back addresses in it.
+	busy = "subnet-busy"
+)
+
+var subnets = map[string]netip.Prefix{
+	bed.Subnet: netip.MustParsePrefix("10.0.0.0/20"),
+	tight:      netip.MustParsePrefix("10.1.0.0/25"),
+	busy:       netip.MustParsePrefix("10.2.0.0/23"),
+}
+
+// mix is what nodes there are, in turn. A group is named after its subnet.
+var mix = []struct{ instanceType, subnet string }{
+	{"t3.small", tight}, // 3 slots
+	{"t3.medium", bed.Subnet},
+	{"c5.large", busy},
+	{"t3.xlarge", bed.Subnet},
+	{"t3.small", bed.Subnet},
+	{"t3.medium", busy},
+	{"t3.small", tight},
+	{"m4.large", bed.Subnet}, // Xen: no prefixes
+	{"t3.medium", busy},
+	{"m5.4xlarge", bed.Subnet}, // 29 slots
+}
+
+// build makes subnets and nodes.
+func (c *chaos) build(ctx context.Context) error {
+	for id, cidr := range subnets {
+		c.Subnet(id, cidr)
+		if id == bed.Subnet {
+			continue
+		}
+		if err := c.EC2.AddSubnet(id, bed.Zone, cidr); err != nil {
+			return err
+		}
+	}
+	c.say("adding %d nodes", c.nodes)
+	group, adding := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for i := range c.nodes {
+		m := mix[i%len(mix)]
+		group.Go(func() error {
+			_, err := c.AddNode(adding, nodeName(i), m.instanceType, m.subnet, bed.Group(m.subnet))
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i := range c.nodes {
+		c.Node(nodeName(i), c.Interface(nodeName(i)))
+	}
+	if err := c.write(ctx, setting{}); err != nil {
+		return err
+	}
+	return c.CreateNamespace(ctx, namespace)
+}
+
+// startPlain starts the scheduler that does not know the extender.
+func (c *chaos) startPlain(ctx context.Context) (*controlplane.Process, error) {
+	return c.Cluster.StartScheduler(ctx, controlplane.Scheduler{Name: "kube-scheduler-plain", Config: []byte(`
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+profiles:
+- schedulerName: ` + plain + `
+`)})
+}
+
+func nodeName(i int) string { return "node-" + strconv.Itoa(i) }
