@@ -32,6 +32,13 @@ var (
 		schedulerConfig:  "overlays/eks/kube-scheduler-configuration.yaml",
 		schedulerAccount: "slotwise-scheduler",
 	}
+	// Observe needs another allocator; see test/awsallocator.
+	Observe = Overlay{
+		kustomization:    "overlays/observe",
+		configMap:        ConfigMap,
+		schedulerConfig:  "overlays/observe/kube-scheduler-configuration.yaml",
+		schedulerAccount: "slotwise-scheduler",
+	}
 )
 
 // shippedArgs are the arguments of slotwise in its Deployment.

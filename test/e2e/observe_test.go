@@ -1,0 +1,171 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"slotwise.dev/slotwise/allocator/api/v1alpha1"
+	"slotwise.dev/slotwise/allocator/vpc"
+	"slotwise.dev/slotwise/test/awsallocator"
+	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/ec2sim"
+)
+
+// TestObserve switches a cluster to prefix delegation and back in which AWS's own
+// controller gives the addresses. Pods of a scheduler that trusts in what nodes
+// advertise are bound and get no address as long as old pods have the slots. Pods of
+// the one that asks Slotwise, in mode observe, are bound where they get one: all
+// that fit run, the others wait, and run once there is room.
+func TestObserve(t *testing.T) {
+	t.Parallel()
+	const (
+		slots = 5 // of a t3.medium
+		old   = 3 // pods on each node before the switch
+		truth = (slots - old) * 16
+		asked = slots * 16 // on each node, which is what AWS's formula makes of it
+	)
+	s := start(t, bed.Options{Overlay: bed.Observe, Args: []string{"--observe-interval=5s"}})
+	s.startAWS(t)
+	plain, seen := s.NewNamespace(t), s.NewNamespace(t)
+	blind := s.nodes(t, "blind", 1, "t3.medium", bed.Subnet)[0]
+	watched := s.nodes(t, "watched", 2, "t3.medium", bed.Subnet)
+	spare := s.nodes(t, "spare", 1, "t3.medium", bed.Subnet)[0]
+	must(t, s.CreatePods(t.Context(), plain, "old", old, bed.OnNode(blind), bed.Scheduler(plainScheduler)))
+	for _, name := range watched {
+		must(t, s.CreatePods(t.Context(), seen, "old-"+name, old, bed.OnNode(name)))
+	}
+	must(t, s.AwaitRunning(t.Context(), plain, old))
+	must(t, s.AwaitRunning(t.Context(), seen, len(watched)*old))
+	s.awaitCapacity(t, watched, bed.Capacity{Advertised: slots, Remaining: slots - old})
+
+	must(t, s.PrefixMode(t.Context(), true))
+	must(t, s.CreatePods(t.Context(), plain, "new", asked, bed.OnNode(blind), bed.Scheduler(plainScheduler)))
+	must(t, s.CreatePods(t.Context(), seen, "new", len(watched)*asked, bed.OnGroup("watched")))
+
+	// Without Slotwise.
+	s.awaitBare(t, plain, asked-old-truth)
+	// With Slotwise.
+	must(t, s.AwaitRunning(t.Context(), seen, len(watched)*(old+truth)))
+	if _, err := s.AwaitTurnedAway(t.Context(), seen, len(watched)*(asked-truth)); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitCapacity(t, watched, bed.Capacity{Advertised: asked})
+
+	for _, name := range watched {
+		must(t, s.DeletePods(t.Context(), seen, "old-"+name, old))
+	}
+	s.testForeignAddress(t, spare, slots)
+	must(t, s.AwaitRunning(t.Context(), seen, len(watched)*asked))
+	s.awaitBare(t, plain, asked-old-truth) // for good
+
+	s.testSwitchBack(t, spare, slots)
+	s.changedNothing(t, watched)
+}
+
+// startAWS starts AWS's controller, and a scheduler that trusts in it.
+func (s *system) startAWS(t *testing.T) {
+	t.Helper()
+	ctx, end := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- awsallocator.Run(ctx, s.Client, s.EC2) }()
+	t.Cleanup(func() {
+		end()
+		must(t, <-ended)
+	})
+	must(t, errorOf(s.Cluster.StartScheduler(t.Context(), controlplane.Scheduler{Name: plainScheduler, Config: []byte(plainConfig)})))
+}
+
+// awaitBare waits until n pods of a namespace are bound without an address.
+func (s *system) awaitBare(t *testing.T, namespace string, n int) {
+	t.Helper()
+	must(t, s.Until(t.Context(), fmt.Sprintf("%d pods in %s are bound without an address", n, namespace), func(ctx context.Context) error {
+		tally, err := s.Tally(ctx, namespace)
+		if err == nil && tally.Bare != n {
+			err = fmt.Errorf("%d are, of %d that are bound", tally.Bare, tally.Bound)
+		}
+		return err
+	}))
+}
+
+// testForeignAddress: what another hand does to an interface is counted within one
+// refresh.
+func (s *system) testForeignAddress(t *testing.T, node string, slots int) {
+	t.Helper()
+	want := func(slots int) []bed.Capacity { return []bed.Capacity{{Advertised: 16 * 5, Remaining: 16 * slots}} }
+	s.awaitCapacity(t, []string{node}, want(slots)[0])
+	hand, err := s.EC2.Assign(s.Interface(node).ID, ec2sim.Request{AddressCount: 1})
+	must(t, err)
+	assigned := time.Now()
+	s.awaitCapacity(t, []string{node}, want(slots - 1)[0])
+	looks := 0
+	for _, c := range s.EC2.Calls() {
+		if c.Action == "DescribeNetworkInterfaces" && c.Start.After(assigned) {
+			looks++
+		}
+	}
+	if looks > 2 { // the second may have begun before the first was waited for
+		t.Errorf("the foreign address was counted after %d refreshes, want one", looks)
+	}
+	must(t, s.EC2.Unassign(s.Interface(node).ID, hand))
+	s.awaitCapacity(t, []string{node}, want(slots)[0])
+}
+
+// testSwitchBack: back in secondary IP mode a node with more pods than it has slots
+// is full by AWS's formula, and takes as many pods more as it has empty slots.
+func (s *system) testSwitchBack(t *testing.T, node string, slots int) {
+	t.Helper()
+	const pods, prefixes = 17, 2
+	namespace := s.NewNamespace(t)
+	must(t, s.CreatePods(t.Context(), namespace, "old", pods, bed.OnNode(node)))
+	must(t, s.AwaitRunning(t.Context(), namespace, pods))
+	must(t, s.PrefixMode(t.Context(), false))
+	must(t, s.CreatePods(t.Context(), namespace, "new", slots, bed.OnNode(node)))
+	must(t, s.AwaitRunning(t.Context(), namespace, pods+slots-prefixes))
+	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, prefixes)))
+	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: slots})
+}
+
+// nodeSlots is what Slotwise shows of a node.
+func (s *system) nodeSlots(t *testing.T, node string) v1alpha1.NodeSlotsStatus {
+	t.Helper()
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("NodeSlots"))
+	must(t, s.Kube.Get(t.Context(), client.ObjectKey{Name: node}, object))
+	var slots v1alpha1.NodeSlots
+	must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &slots))
+	return slots.Status
+}
+
+// changedNothing: Slotwise has asked EC2 for no change, and promises in NodeSlots,
+// whose figures are right, no address to be free.
+func (s *system) changedNothing(t *testing.T, nodes []string) {
+	t.Helper()
+	for action, n := range s.EC2.Counts() {
+		t.Logf("%d %s", n, action)
+		if action == "AssignPrivateIpAddresses" || action == "UnassignPrivateIpAddresses" {
+			t.Errorf("%d calls of %s, want none", n, action)
+		}
+	}
+	s.noEC2Errors(t)
+	for _, name := range nodes {
+		eni := s.Interface(name)
+		if got := s.nodeSlots(t, name); int(got.Prefixes) != len(eni.Prefixes) || int(got.SecondaryIPs) != len(eni.Addresses) || len(got.KnownFree) > 0 {
+			t.Errorf("NodeSlots of %s shows %+v; EC2 has %d prefixes and %d secondary IPs", name, got, len(eni.Prefixes), len(eni.Addresses))
+		}
+	}
+	var pods corev1.PodList
+	must(t, s.Kube.List(t.Context(), &pods))
+	for _, p := range pods.Items {
+		if _, has := p.Annotations[vpc.Annotation]; has && p.Spec.NodeName == "" {
+			t.Errorf("%s/%s has an address and is not bound", p.Namespace, p.Name)
+		}
+	}
+}
