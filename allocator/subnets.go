@@ -155,6 +155,7 @@ func (a *Allocator) roomChanged(id string) {
 	for _, n := range a.everyNode() {
 		if s := n.summary.Load(); s.ready && n.budget.id == id {
 			a.advertise(n.name)
+			a.record(n) // NodeSlots shows what remains, too
 			n.poke()
 		}
 	}
