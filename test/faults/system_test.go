@@ -143,11 +143,14 @@ func (s *system) configure(with settings) {
 	s.must(err)
 }
 
-// run starts a process of Slotwise. It leads: no other is there, so no lease is
-// needed.
-func (s *system) run() {
+// run starts a process of Slotwise, on a wire with the given faults. It leads: no
+// other is there, so no lease is needed.
+func (s *system) run(faults ...func(*wire)) {
 	s.t.Helper()
 	p := &process{wire: &wire{}, toEC2: httptest.NewServer(s.ec2), metrics: prometheus.NewRegistry(), ended: make(chan error, 1)}
+	for _, fault := range faults {
+		fault(p.wire)
+	}
 	p.leads.Store(true)
 	rc := p.wire.config(shared.Admin)
 	configMap := types.NamespacedName{Namespace: s.namespace, Name: bed.ConfigMap.Name}

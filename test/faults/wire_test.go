@@ -171,6 +171,9 @@ func podLists(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/pods")
 }
 
+// nodeSlots are those for NodeSlots objects.
+func nodeSlots(r *http.Request) bool { return strings.Contains(r.URL.Path, "/nodeslots") }
+
 // about requests for one object, by the end of its path.
 func about(path string) func(*http.Request) bool {
 	return func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, path) }
