@@ -34,7 +34,23 @@ image: ## Build the container image with buildx. IMAGE=name, PLATFORMS=linux/amd
 
 .PHONY: test
 test: tools ## Run all tests, on a local control plane. TESTFLAGS= says less.
-	go test -timeout 8m $(TESTFLAGS) ./...
+	go test -p 1 -timeout 8m $(TESTFLAGS) ./...
+
+.PHONY: bench
+bench: tools ## Measure the extender, the core, and a burst of 1,000 pods. Wants a quiet machine.
+	go test -run '^$$' -bench . ./extender ./allocator/...
+	go run ./test/bench/burst
+
+.PHONY: chaos
+chaos: tools ## Let everything fail, and see that no promise is broken. DURATION=5m, SEED=n to do the same again.
+	go run ./test/chaos --duration $(or $(DURATION),5m) $(if $(SEED),--seed $(SEED))
+
+# go test fuzzes one target at a time.
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME=30s.
+	@grep -r --include=*_test.go -o '^func Fuzz[A-Za-z]*' . | while IFS=: read -r file target; do \
+		echo "$$file $${target#func }" && \
+		go test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(or $(FUZZTIME),30s) "./$$(dirname "$$file")" || exit 1; done
 
 .PHONY: generate
 generate: $(TOOLS)/controller-gen ## Generate what is made from Go code: the custom resource, the table of metrics in README.md.

@@ -21,6 +21,10 @@ type options struct {
 	seed     uint64
 	nodes    int
 	lease    time.Duration
+	// patience is how long everything may take to come to rest: a cooldown, the
+	// longest pause after a shortage in a subnet (2 min), and at worst the describe
+	// of what nobody doubts (5 min).
+	patience time.Duration
 	verbose  bool
 	keep     bool
 }
@@ -48,13 +52,7 @@ type harm struct {
 	at   time.Time
 }
 
-const (
-	startTimeout = 5 * time.Minute
-	// restTimeout is how long everything may take to come to rest: a cooldown, the
-	// longest pause after a shortage in a subnet (2 min), and the describe of what
-	// nobody doubts (5 min) on a crowded machine.
-	restTimeout = 6 * time.Minute
-)
+const startTimeout = 5 * time.Minute
 
 // run runs chaos from the start to the verdict.
 func run(ctx context.Context, o options, out io.Writer) (err error) {
@@ -162,7 +160,7 @@ func (c *chaos) random(who uint64) *rand.Rand { return rand.New(rand.NewPCG(c.se
 
 // rest waits until nothing is lost, and returns what is after a while.
 func (c *chaos) rest(ctx context.Context) (lost []witness.Violation) {
-	ctx, cancel := context.WithTimeout(ctx, restTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
 	from := time.Now()
 	for n := 0; ; n++ {

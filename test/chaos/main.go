@@ -31,6 +31,7 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()%1e6), "decides what is done in which order; default: of the moment")
 	flag.IntVar(&o.nodes, "nodes", 50, "Windows nodes")
 	flag.DurationVar(&o.lease, "lease", 6*time.Second, "how long Slotwise's lease lasts; its default of 15s means fewer take-overs")
+	flag.DurationVar(&o.patience, "patience", 6*time.Minute, "how long everything may take to come to rest in the end")
 	flag.BoolVar(&o.verbose, "verbose", false, "tell of everything that is done")
 	flag.BoolVar(&o.keep, "keep-logs", false, "keep the logs also where all is well")
 	flag.Parse()

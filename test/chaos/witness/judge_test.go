@@ -1,0 +1,215 @@
+package witness
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"slotwise.dev/slotwise/test/ec2sim"
+)
+
+// start is the time of revision 0 in the histories of these tests. Revision n is
+// written at second n.
+var start = time.Now()
+
+func at(second float64) time.Time {
+	return start.Add(time.Duration(second * float64(time.Second)))
+}
+
+// newClock ticks at each half second between the revisions 0 to 200: it knows of
+// each other revision to the second.
+func newClock() *clock {
+	c := &clock{}
+	for n := range 200 {
+		t := float64(n) + 0.5
+		c.ticks = append(c.ticks, tick{revision: 10*int64(n) + 5, sent: at(t), answered: at(t + 0.01)})
+	}
+	return c
+}
+
+// second is the revision that was written then.
+func second(n int64) int64 { return 10 * n }
+
+// now is the revision that all is known as of.
+var now = second(150)
+
+const (
+	eni      = "eni-1"
+	otherENI = "eni-2"
+)
+
+var (
+	address = netip.MustParseAddr("10.0.0.17")
+	block   = netip.MustParsePrefix("10.0.0.16/28")
+)
+
+// life is a pod that our scheduler bound to the first node.
+func life(name string, from, ended int64) Life {
+	l := Life{Name: name, Scheduler: "ours", Node: "node-1", Address: address, Bound: second(from), From: second(from), Alive: now}
+	if ended > 0 {
+		l.Alive, l.Ended = second(ended)-1, second(ended)
+	}
+	return l
+}
+
+func (l Life) with(change func(*Life)) Life {
+	change(&l)
+	return l
+}
+
+func assigned(eni string, r netip.Prefix, t float64, call int) ec2sim.Change {
+	return ec2sim.Change{Time: at(t), Call: call, ENI: eni, Range: r, Assigned: true}
+}
+
+func unassigned(eni string, r netip.Prefix, t float64, call int) ec2sim.Change {
+	return ec2sim.Change{Time: at(t), Call: call, ENI: eni, Range: r}
+}
+
+func TestJudge(t *testing.T) {
+	there := []ec2sim.Change{assigned(eni, block, 1, 1)}
+	single := netip.PrefixFrom(address, 32)
+	refusal := ec2sim.Call{Seq: 9, Start: at(100), End: at(100.3), Action: "AssignPrivateIpAddresses", ENI: eni, Code: ec2sim.CodeLimitExceeded}
+	noBlock := refusal
+	noBlock.Code = ec2sim.CodeInsufficientBlocks
+	thaw := Note{At: at(19), Thaw: true}
+
+	for name, test := range map[string]struct {
+		pods    []Life
+		changes []ec2sim.Change
+		calls   []ec2sim.Call
+		notes   []Note
+		want    []Kind
+		thawed  bool
+	}{
+		"nothing": {},
+		"one after the other": {
+			pods: []Life{life("a", 10, 20), life("b", 52, 0)}, changes: there,
+		},
+		"I1: while the other lives": {
+			pods: []Life{life("a", 10, 0), life("b", 20, 0)}, changes: there, want: []Kind{HeldTwice},
+		},
+		"I1: for a moment": {
+			pods: []Life{life("a", 10, 21), life("b", 20, 0)}, changes: there, want: []Kind{HeldTwice},
+		},
+		"I1: by a thawed leader, and healed": {
+			pods: []Life{life("a", 10, 0), life("b", 20, 30)}, changes: there, notes: []Note{thaw},
+			want: []Kind{HeldTwice}, thawed: true,
+		},
+		"I1: by a thawed leader, and not healed": {
+			pods: []Life{life("a", 10, 0), life("b", 20, 0)}, changes: there, notes: []Note{thaw},
+			want: []Kind{HeldTwice},
+		},
+		"the end of the first was not seen": {
+			pods: []Life{life("a", 10, 0).with(func(l *Life) { l.Alive, l.Ended = second(15), second(60) }), life("b", 50, 0)}, changes: there,
+		},
+		"I2: too soon": {
+			pods: []Life{life("a", 10, 20), life("b", 48, 0)}, changes: there, want: []Kind{ReusedEarly},
+		},
+		"I2: too soon for certain, though the end was not seen": {
+			pods: []Life{life("a", 10, 0).with(func(l *Life) { l.Alive, l.Ended = second(40), second(45) }), life("b", 50, 0)}, changes: there,
+			want: []Kind{ReusedEarly},
+		},
+		"perhaps too soon": {
+			pods: []Life{life("a", 10, 20), life("b", 50, 0)}, changes: there,
+		},
+		"I3: one slot too many": {
+			calls: []ec2sim.Call{refusal}, want: []Kind{CallFailed},
+		},
+		"a fault": {
+			calls: []ec2sim.Call{{Seq: 1, Start: at(5), End: at(6), ENI: eni, Code: "InternalError", Fault: ec2sim.Refuse}},
+		},
+		"throttled": {
+			calls: []ec2sim.Call{{Seq: 1, Start: at(5), End: at(6), ENI: eni, Code: ec2sim.CodeThrottled}},
+		},
+		"an answer was lost before": {
+			calls:   []ec2sim.Call{{Seq: 8, Start: at(90), End: at(91), ENI: eni, Fault: ec2sim.DropAfter, Applied: true}, refusal},
+			changes: []ec2sim.Change{assigned(eni, block, 90.5, 8)},
+		},
+		"I3: an answer was lost on another interface": {
+			calls:   []ec2sim.Call{{Seq: 8, Start: at(90), End: at(91), ENI: otherENI, Fault: ec2sim.DropAfter, Applied: true}, refusal},
+			changes: []ec2sim.Change{assigned(otherENI, block, 90.5, 8)},
+			want:    []Kind{CallFailed},
+		},
+		"another led before": {
+			calls:   []ec2sim.Call{{Seq: 8, Start: at(90), End: at(91), ENI: eni, Applied: true}, refusal},
+			changes: []ec2sim.Change{assigned(eni, block, 90.5, 8)},
+			notes:   []Note{{At: at(95), Harm: true}},
+		},
+		"I3: it was its own change": {
+			calls:   []ec2sim.Call{{Seq: 8, Start: at(90), End: at(91), ENI: eni, Applied: true}, refusal},
+			changes: []ec2sim.Change{assigned(eni, block, 90.5, 8)},
+			notes:   []Note{{At: at(80), Harm: true}},
+			want:    []Kind{CallFailed},
+		},
+		"others took the subnet's last block": {
+			calls: []ec2sim.Call{noBlock}, changes: []ec2sim.Change{assigned(otherENI, block, 60, 0)},
+		},
+		"I3: others took it long ago": {
+			calls: []ec2sim.Call{noBlock}, changes: []ec2sim.Change{assigned(otherENI, block, 10, 0)}, want: []Kind{CallFailed},
+		},
+		"I4: bound bare": {
+			pods: []Life{life("a", 10, 0).with(func(l *Life) { l.Bare = second(8) })}, changes: there, want: []Kind{BoundBare},
+		},
+		"bound bare by another scheduler": {
+			pods: []Life{life("a", 10, 0).with(func(l *Life) { l.Bare, l.Scheduler = second(8), "plain" })}, changes: there,
+		},
+		"I5: unassigned while held": {
+			pods: []Life{life("a", 10, 0)}, changes: append(slices.Clone(there), unassigned(eni, block, 50, 2)), want: []Kind{NotOnENI},
+		},
+		"I5: unassigned for a moment": {
+			pods:    []Life{life("a", 10, 0)},
+			changes: append(slices.Clone(there), unassigned(eni, block, 50, 2), assigned(eni, single, 51, 3)),
+			want:    []Kind{NotOnENI},
+		},
+		"unassigned after the end": {
+			pods: []Life{life("a", 10, 40)}, changes: append(slices.Clone(there), unassigned(eni, block, 50, 2)),
+		},
+		"I5: on another interface": {
+			pods: []Life{life("a", 10, 0)}, changes: []ec2sim.Change{assigned(otherENI, block, 1, 1)}, want: []Kind{NotOnENI},
+		},
+		"I5: assigned only after it was given": {
+			pods: []Life{life("a", 10, 0)}, changes: []ec2sim.Change{assigned(eni, block, 20, 1)}, want: []Kind{NotOnENI},
+		},
+		"I5: changed": {
+			pods: []Life{life("a", 10, 0).with(func(l *Life) { l.Changed = address.Next() })}, changes: there, want: []Kind{Changed},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := judge(evidence{
+				clock: newClock(), pods: test.pods, changes: test.changes, calls: test.calls, notes: test.notes, now: at(150),
+				world: world{
+					eni:       map[string]string{"node-1": eni, "node-2": otherENI},
+					subnet:    map[string]string{eni: "subnet", otherENI: "subnet"},
+					scheduler: "ours",
+				},
+			})
+			var got []Kind
+			for _, v := range found {
+				got = append(got, v.Kind)
+				if v.Thawed != test.thawed {
+					t.Errorf("%s: thawed is %v", v.Text, v.Thawed)
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("found %v, want %v", found, test.want)
+			}
+		})
+	}
+}
+
+func TestClock(t *testing.T) {
+	c := newClock()
+	if got, want := c.notBefore(second(20)), at(19.5); !got.Equal(want) {
+		t.Errorf("written not before %s, want %s", got, want)
+	}
+	if got, known := c.notAfter(second(20)); !known || !got.Equal(at(20.51)) {
+		t.Errorf("written not after %s (%v), want %s", got, known, at(20.51))
+	}
+	if got := c.notBefore(second(0)); !got.IsZero() {
+		t.Errorf("the first revision was not written before %s; nothing is known", got)
+	}
+	if got, known := c.notAfter(second(1000)); known {
+		t.Errorf("what is yet to come was written by %s", got)
+	}
+}
