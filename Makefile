@@ -32,6 +32,7 @@ image: ## Build the container image with buildx. IMAGE=name, PLATFORMS=linux/amd
 
 ##@ Develop
 
+# One package at a time: those with a control plane want both cores.
 .PHONY: test
 test: tools ## Run all tests, on a local control plane. TESTFLAGS= says less.
 	go test -p 1 -timeout 8m $(TESTFLAGS) ./...

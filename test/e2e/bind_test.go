@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -19,17 +21,30 @@ func TestI4PodIsBoundWithItsAddress(t *testing.T) {
 	must(t, s.CreatePods(t.Context(), namespace, "pod", pods, bed.OnGroup(group)))
 	must(t, s.AwaitRunning(t.Context(), namespace, pods))
 
-	bound := 0
+	// The observer may lag behind the pods' own state.
+	must(t, s.Until(t.Context(), "the observer has seen all pods bound", func(context.Context) error {
+		bound, bare := s.seenBound(namespace)
+		for _, p := range bare {
+			t.Errorf("%s was bound %s before it had its address", p.Name, p.Addressed.Sub(p.Bound))
+		}
+		if bound != pods {
+			return fmt.Errorf("%d pods were seen bound, want %d", bound, pods)
+		}
+		return nil
+	}))
+}
+
+// seenBound counts the pods of a namespace that the observer has seen bound, and
+// lists those that were bound without an address.
+func (s *system) seenBound(namespace string) (bound int, bare []bed.Sighting) {
 	for _, p := range s.observer.Pods() {
 		if !strings.HasPrefix(p.Name, namespace+"/") || p.Bound.IsZero() {
 			continue
 		}
 		bound++
 		if p.Bare() {
-			t.Errorf("%s was bound %s before it had its address", p.Name, p.Addressed.Sub(p.Bound))
+			bare = append(bare, p)
 		}
 	}
-	if bound != pods {
-		t.Errorf("%d pods were seen bound, want %d", bound, pods)
-	}
+	return bound, bare
 }
