@@ -46,6 +46,11 @@ bench: tools ## Measure the extender, the core, and a burst of 1,000 pods. Wants
 chaos: tools ## Let everything fail, and see that no promise is broken. DURATION=5m, SEED=n to do the same again.
 	go run ./test/chaos --duration $(or $(DURATION),5m) $(if $(SEED),--seed $(SEED))
 
+# Not yet part of test: some of them race the warm pool on a busy machine.
+.PHONY: faults
+faults: tools ## Test what happens when EC2 and the API server fail. Wants a quiet machine.
+	go test -tags faults -timeout 10m $(TESTFLAGS) ./test/faults
+
 # go test fuzzes one target at a time.
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME=30s.

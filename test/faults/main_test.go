@@ -1,3 +1,5 @@
+//go:build faults
+
 // Package faults tests what Slotwise does when EC2 fails, when the API server
 // fails, and when a process of its own ends, in whatever way.
 //
