@@ -28,7 +28,8 @@ const AnnotationRemaining = "slotwise.dev/remaining-addresses"
 const AnnotationSince = "slotwise.dev/advertised-since"
 
 const (
-	advertiseEvery = time.Second // at the most, for one node
+	advertiseEvery = time.Second     // at the most, for one node
+	lessEvery      = 5 * time.Second // where all that is new is that less remains: nobody waits for that
 	firstBackoff   = 500 * time.Millisecond
 	lastBackoff    = 30 * time.Second
 )
@@ -40,7 +41,8 @@ type advertiser struct {
 
 	mu      sync.Mutex
 	written map[string]advert
-	renewed time.Time // adverts from before are void
+	grown   map[string]bool // nodes where more has come to remain since, though less may have before
+	renewed time.Time       // adverts from before are void
 }
 
 // advert is what was written on a node, and when.
@@ -53,7 +55,7 @@ type advert struct {
 // advert is what is to be written on the node now.
 func (n *node) advert() advert {
 	now := time.Now()
-	next := advert{remaining: n.remaining(), since: now, at: now}
+	next := advert{remaining: max(0, n.remaining()), since: now, at: now}
 	if !n.a.observing() {
 		next.total = n.advertised()
 	}
@@ -61,13 +63,18 @@ func (n *node) advert() advert {
 }
 
 func newAdvertiser(a *Allocator) *advertiser {
-	return &advertiser{TypedRateLimitingInterface: queue[string]("advertise"), a: a, written: map[string]advert{}}
+	return &advertiser{TypedRateLimitingInterface: queue[string]("advertise"), a: a, written: map[string]advert{}, grown: map[string]bool{}}
 }
 
 // advertise has a node's capacity written, unless it stands there already. The
 // first change is written at once, those that follow within a second together.
-func (a *Allocator) advertise(name string) {
+// Where more remains than before, the scheduler is woken in any case: it may have
+// turned pods away while less remained than what stands there.
+func (a *Allocator) advertise(name string, grown bool) {
 	a.advertiser.mu.Lock()
+	if grown {
+		a.advertiser.grown[name] = true
+	}
 	wait := time.Until(a.advertiser.written[name].at.Add(advertiseEvery))
 	a.advertiser.mu.Unlock()
 	a.advertiser.AddAfter(name, wait)
@@ -88,7 +95,7 @@ func (a *Allocator) Advertised(node *corev1.Node) {
 	}
 	a.advertiser.mu.Unlock()
 	if lost {
-		a.advertise(node.Name)
+		a.advertise(node.Name, false)
 	}
 }
 
@@ -108,38 +115,65 @@ func (w *advertiser) write(ctx context.Context, name string) error {
 		w.forget(name)
 		return nil
 	}
+	last, known, grown := w.last(name)
 	next := n.advert()
-	w.mu.Lock()
-	last, known := w.written[name]
-	if known && last.since.After(w.renewed) {
-		next.since = last.since
+	if known {
+		var due time.Time
+		if next, due = next.after(last, grown); due.IsZero() {
+			return nil
+		}
+		if due.After(next.at) {
+			w.AddAfter(name, due.Sub(next.at))
+			return nil
+		}
 	}
-	w.mu.Unlock()
-	if known && last.total == next.total && last.remaining == next.remaining && last.since.Equal(next.since) {
-		return nil
-	}
-	patch, err := w.patch(next)
-	if err != nil {
-		return err
-	}
-	_, err = w.a.kube.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
+	err := w.put(ctx, name, next)
 	if apierrors.IsNotFound(err) {
 		w.forget(name)
 		return nil
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if err != nil {
+		w.grown[name] = w.grown[name] || grown
 		w.a.log.Info("cannot advertise a node's capacity", "node", name, "error", err.Error())
 		return err
 	}
-	w.mu.Lock()
 	w.written[name] = next
-	w.mu.Unlock()
 	return nil
 }
 
-// patch writes capacity and allocatable: the kubelet copies one to the other
-// only at its next status sync. In mode observe both are the other allocator's.
-func (w *advertiser) patch(next advert) ([]byte, error) {
+// last is what was written on a node last, unless that is void, and whether more
+// has come to remain since then. From here on, only new growth counts.
+func (w *advertiser) last(name string) (last advert, known, grown bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	last, known = w.written[name]
+	grown = w.grown[name]
+	delete(w.grown, name)
+	return last, known && last.since.After(w.renewed), grown
+}
+
+// after is an advert as it follows the last one, and when it is due; zero: it says
+// nothing new. Growth makes it differ from the last one in any case.
+func (x advert) after(last advert, grown bool) (advert, time.Time) {
+	same := x.total == last.total && x.remaining == last.remaining
+	if !grown || !same {
+		x.since = last.since
+	}
+	switch {
+	case grown || x.total != last.total || x.remaining > last.remaining:
+		return x, x.at
+	case !same:
+		return x, last.at.Add(lessEvery)
+	}
+	return x, time.Time{}
+}
+
+// put writes an advert: capacity and allocatable, as the kubelet copies one to the
+// other only at its next status sync. In mode observe both are the other
+// allocator's.
+func (w *advertiser) put(ctx context.Context, name string, next advert) error {
 	patch := map[string]any{"metadata": map[string]any{"annotations": map[string]string{
 		AnnotationRemaining: strconv.Itoa(next.remaining),
 		AnnotationSince:     next.since.UTC().Format(time.RFC3339Nano),
@@ -148,7 +182,15 @@ func (w *advertiser) patch(next advert) ([]byte, error) {
 		total := map[corev1.ResourceName]string{vpc.Resource: strconv.Itoa(next.total)}
 		patch["status"] = map[string]any{"capacity": total, "allocatable": total}
 	}
-	return json.Marshal(patch)
+	text, err := json.Marshal(patch)
+	if err != nil {
+		return err
+	}
+	if !w.a.held() {
+		return errNotLeading
+	}
+	_, err = w.a.kube.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, text, metav1.PatchOptions{}, "status")
+	return err
 }
 
 // renew has all nodes advertised anew, also those whose figures are the same.
@@ -162,4 +204,5 @@ func (w *advertiser) forget(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.written, name)
+	delete(w.grown, name)
 }

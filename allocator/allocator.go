@@ -39,8 +39,13 @@ type Options struct {
 	Observe time.Duration
 }
 
-// closeTimeout bounds what a leader that ends writes down for the next one.
-const closeTimeout = 5 * time.Second
+const (
+	// callsTimeout bounds how long a leader that ends waits for its EC2 calls in
+	// flight. What becomes of them after that, the next leader finds out.
+	callsTimeout = 3 * time.Second
+	// closeTimeout bounds what it writes down for the next leader.
+	closeTimeout = 5 * time.Second
+)
 
 // Allocator keeps the slots of all Windows nodes. See New and Run.
 type Allocator struct {
@@ -52,12 +57,14 @@ type Allocator struct {
 	held    func() bool
 	observe time.Duration // between looks at another allocator's work; zero: there is none
 
-	state     atomic.Pointer[State]
-	modeSince atomic.Pointer[time.Time] // see switched
-	started   atomic.Bool               // the pods have been read for the first time
-	ending    atomic.Bool               // Run is about to return
-	binds     sync.WaitGroup
-	placing   sync.Map // types.UID -> *node: where a pod is being bound
+	state      atomic.Pointer[State]
+	configured atomic.Bool               // the settings have been read for the first time
+	modeSince  atomic.Pointer[time.Time] // see switched
+	started    atomic.Bool               // the pods have been read for the first time
+	ending     atomic.Bool               // see End
+	binds      sync.WaitGroup
+	placing    sync.Map // types.UID -> *node: where a pod is being bound
+	pace       pace
 
 	pods        *podWatch
 	annotations *annotator
@@ -105,8 +112,7 @@ func New(o Options) *Allocator {
 
 // Run keeps the slots until ctx ends. It begins with nothing: what pods hold
 // is read from the API server, what the ENIs have from EC2. Before it returns,
-// EC2 calls and binds in flight have got their answer, and binds that still
-// wait for EC2 are turned away.
+// binds in flight have got their answer, and EC2 calls have unless EC2 is slow.
 func (a *Allocator) Run(ctx context.Context) error {
 	a.switched()
 	a.mu.Lock()
@@ -124,16 +130,37 @@ func (a *Allocator) Run(ctx context.Context) error {
 	a.background(ctx, a.evictions.run)
 	a.background(ctx, func(ctx context.Context) { every(ctx, verifyEvery, a.verifyBindings) })
 	<-ctx.Done()
-	a.ending.Store(true)
-	a.group.Wait()
-	for _, n := range a.everyNode() {
-		n.turnAway(errNotLeading)
-	}
+	a.End()
+	a.awaitCalls()
 	a.binds.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	a.recorder.close(ctx)
 	return nil
+}
+
+// End makes known that this process is about to end: nothing is given any more, and
+// binds that wait for EC2 are turned away, so that they do not hold up the next
+// leader.
+func (a *Allocator) End() {
+	a.ending.Store(true)
+	for _, n := range a.everyNode() {
+		n.turnAway(errNotLeading)
+	}
+}
+
+// awaitCalls waits for what runs in the background, EC2 calls above all.
+func (a *Allocator) awaitCalls() {
+	done := make(chan struct{})
+	go func() {
+		a.group.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(callsTimeout):
+		a.log.Info("EC2 has not answered all calls; the next leader finds out what became of them")
+	}
 }
 
 func (a *Allocator) background(ctx context.Context, f func(context.Context)) {
@@ -156,9 +183,12 @@ func every(ctx context.Context, interval time.Duration, f func(context.Context))
 // Apply takes up new settings. It takes effect at once, on all nodes.
 func (a *Allocator) Apply(s State) {
 	before := a.state.Swap(&s)
+	first := !a.configured.Swap(true)
 	if s.On() && !before.On() {
 		a.advertiser.renew()
-		a.beginAnew()
+		if !first {
+			a.beginAnew()
+		}
 	}
 	if s.Mode != before.Mode {
 		a.switched()

@@ -78,6 +78,9 @@ func (w *annotator) annotate(ctx context.Context, x annotation) error {
 			return err
 		}
 	}
+	if !w.a.held() {
+		return errNotLeading // it is tried again: the lease may yet be renewed
+	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid":         x.uid,
 		"annotations": map[string]string{vpc.Annotation: x.address.String()},

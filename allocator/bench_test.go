@@ -3,6 +3,7 @@ package allocator
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 func crowd(nodes int) (*Allocator, [][]byte) {
 	a := New(Options{Metrics: NewMetrics(prometheus.NewRegistry()), Log: logr.Discard()})
 	a.state.Store(&State{Settings: settings.Settings{Enabled: true, Mode: ledger.Prefix}})
-	b := newBudget(cloud.Subnet{ID: "subnet-1", CIDR: netip.MustParsePrefix("10.0.0.0/16"), AsOf: time.Now()}, func() {})
+	b := newBudget(cloud.Subnet{ID: "subnet-1", CIDR: netip.MustParsePrefix("10.0.0.0/16"), AsOf: time.Now()}, func(bool) {})
 	names := make([][]byte, nodes)
 	for i := range names {
 		name := fmt.Sprintf("ip-10-%d-%d-%d.eu-central-1.compute.internal", i>>16, i>>8&255, i&255)
@@ -51,7 +52,7 @@ func filtered(a *Allocator, names [][]byte) (fit int) {
 
 func BenchmarkView(b *testing.B) {
 	for _, nodes := range []int{100, 5_000} {
-		b.Run(fmt.Sprint(nodes), func(b *testing.B) {
+		b.Run(strconv.Itoa(nodes), func(b *testing.B) {
 			a, names := crowd(nodes)
 			b.ReportAllocs()
 			for b.Loop() {

@@ -28,8 +28,8 @@ type budget struct {
 	id   string
 	bits int // length of the subnet's mask
 
-	room    [2]atomic.Int64 // by kind: blocks that nobody has claimed
-	changed func()          // told after a tight room has changed
+	room    [2]atomic.Int64  // by kind: blocks that nobody has claimed
+	changed func(grown bool) // told after a tight room has changed
 
 	mu       sync.Mutex
 	chart    *subnet.Map
@@ -53,7 +53,7 @@ type change struct {
 	at    time.Time
 }
 
-func newBudget(s cloud.Subnet, changed func()) *budget {
+func newBudget(s cloud.Subnet, changed func(grown bool)) *budget {
 	b := &budget{id: s.ID, bits: s.CIDR.Bits(), changed: changed}
 	b.install(s)
 	return b
@@ -112,15 +112,16 @@ func (s *shortage) look(room int, now time.Time) {
 func (b *budget) update(f func()) {
 	b.mu.Lock()
 	f()
-	felt := false
+	felt, grown := false, false
 	for k := range b.room {
 		now := int64(b.free(ledger.Kind(k)))
 		before := b.room[k].Swap(now)
 		felt = felt || now != before && min(now, before) < tight
+		grown = grown || now > before
 	}
 	b.mu.Unlock()
 	if felt {
-		b.changed()
+		b.changed(grown)
 	}
 }
 

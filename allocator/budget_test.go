@@ -21,7 +21,7 @@ func tiny(used ...string) cloud.Subnet {
 	return s
 }
 
-func newTestBudget(s cloud.Subnet) *budget { return newBudget(s, func() {}) }
+func newTestBudget(s cloud.Subnet) *budget { return newBudget(s, func(bool) {}) }
 
 func TestClaimsAreNeverMoreThanThereIs(t *testing.T) {
 	b := newTestBudget(tiny())

@@ -31,6 +31,9 @@ func (e *evictor) run(ctx context.Context) {
 }
 
 func (e *evictor) evict(ctx context.Context, x eviction) error {
+	if !e.a.held() {
+		return errNotLeading
+	}
 	err := e.a.kube.PolicyV1().Evictions(x.pod.Namespace).Evict(ctx, &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Namespace: x.pod.Namespace, Name: x.pod.Name},
 		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &x.uid}},

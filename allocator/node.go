@@ -39,8 +39,8 @@ type node struct {
 	bindings map[types.UID]*binding
 	pods     map[types.UID]pod // bound to this node, as the watch has shown them
 	silent   int               // those of them that do not ask for the resource
-	busy     busy
-	given    time.Time // when an address was given last
+	stirred  time.Time         // when its use changed first since its pool was as it should be; zero: not since
+	given    time.Time         // when an address was given last
 
 	record record
 }
@@ -60,8 +60,10 @@ type claim struct {
 }
 
 // remaining is the node's true remaining capacity in pods.
-func (n *node) remaining() int {
-	s := n.summary.Load()
+func (n *node) remaining() int { return n.left(n.summary.Load()) }
+
+// left is what remains by a summary, with what the subnet has now.
+func (n *node) left(s *summary) int {
 	if !s.ready {
 		return 0
 	}
@@ -186,11 +188,14 @@ func (n *node) settleClaim() {
 func (n *node) publish(now time.Time) {
 	s := &summary{Counts: n.ledger.Counts(), ready: n.ready, own: n.own.count, silent: n.silent}
 	last := n.summary.Swap(s)
-	if last == nil || last.InUse != s.InUse || last.Cooling != s.Cooling {
-		n.busy.stir(now)
+	if came := s.InUse + s.Waiting - last.InUse - last.Waiting; came != 0 || s.Cooling != last.Cooling {
+		n.a.pace.note(now, came)
+		if n.stirred.IsZero() {
+			n.stirred = now
+		}
 	}
 	if s.ready && n.a.synced() {
-		n.a.advertise(n.name)
+		n.a.advertise(n.name, n.left(s) > n.left(last))
 		n.a.record(n)
 	}
 }
@@ -202,31 +207,3 @@ func (n *node) poke() {
 	default:
 	}
 }
-
-const (
-	quiet    = time.Second     // without pods coming or going, before the pool is warmed or trimmed
-	patience = 5 * time.Second // the longest that a busy node puts that off
-)
-
-// busy puts off what no pod waits for while pods come and go, so that a burst
-// costs a node one call at its end, not one for every prefix.
-type busy struct {
-	since, last time.Time
-}
-
-func (b *busy) stir(now time.Time) {
-	if b.since.IsZero() {
-		b.since = now
-	}
-	b.last = now
-}
-
-// until is when the pool may be tended to.
-func (b *busy) until() time.Time {
-	if t := b.last.Add(quiet); t.Before(b.since.Add(patience)) {
-		return t
-	}
-	return b.since.Add(patience)
-}
-
-func (b *busy) reset() { b.since = time.Time{} }

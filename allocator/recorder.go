@@ -3,7 +3,6 @@ package allocator
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -26,6 +25,7 @@ import (
 const (
 	recordEvery = time.Second     // at the most, for one node
 	stillness   = 5 * time.Second // without an address given, before the free ones are written down as such
+	writeLimit  = 5 * time.Second // for one write; binds on the node wait for it
 )
 
 // recorder keeps the NodeSlots objects. They show operators the ledgers, and
@@ -53,8 +53,9 @@ type record struct {
 	// after one of them was taken, so one of the two sees the other.
 	promised atomic.Bool
 
-	mu   sync.Mutex // held while the object is written
-	last v1alpha1.NodeSlotsStatus
+	mu      sync.Mutex // held while the object is written
+	last    v1alpha1.NodeSlotsStatus
+	version string // resourceVersion of the object as it was read or written last
 }
 
 func (r *recorder) run(ctx context.Context) {
@@ -162,11 +163,15 @@ func (n *node) status(still time.Duration) (s v1alpha1.NodeSlotsStatus, wait tim
 	return s, 0, true
 }
 
-// put writes the status, and makes the object where there is none.
+// put writes the status. A leader that lost its lease between the look at it and
+// the write is refused by the API server: the next leader has written since.
 func (r *recorder) put(ctx context.Context, n *node, status v1alpha1.NodeSlotsStatus) error {
-	err := r.patch(ctx, n.name, status)
-	if apierrors.IsNotFound(err) {
-		err = errors.Join(r.create(ctx, n.name), r.patch(ctx, n.name, status))
+	ctx, cancel := context.WithTimeout(ctx, writeLimit)
+	defer cancel()
+	err := r.patch(ctx, n, status)
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		n.record.version = "" // another hand has changed or removed it
+		err = r.patch(ctx, n, status)
 	}
 	if err != nil {
 		return err
@@ -176,25 +181,55 @@ func (r *recorder) put(ctx context.Context, n *node, status v1alpha1.NodeSlotsSt
 	return nil
 }
 
-// patch writes every field, zeros included.
-func (r *recorder) patch(ctx context.Context, name string, status v1alpha1.NodeSlotsStatus) error {
-	text, err := json.Marshal(map[string]any{"status": status})
+// patch writes every field, zeros included, over the version that is known.
+func (r *recorder) patch(ctx context.Context, n *node, status v1alpha1.NodeSlotsStatus) error {
+	if n.record.version == "" {
+		if err := r.find(ctx, n); err != nil {
+			return err
+		}
+	}
+	if !r.a.held() {
+		return errNotLeading
+	}
+	text, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"resourceVersion": n.record.version},
+		"status":   status,
+	})
 	if err != nil {
 		return err
 	}
-	o := &v1alpha1.NodeSlots{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	return r.client.Status().Patch(ctx, o, client.RawPatch(types.MergePatchType, text))
+	o := &v1alpha1.NodeSlots{ObjectMeta: metav1.ObjectMeta{Name: n.name}}
+	if err := r.client.Status().Patch(ctx, o, client.RawPatch(types.MergePatchType, text)); err != nil {
+		return err
+	}
+	n.record.version = o.ResourceVersion
+	return nil
+}
+
+// find reads the version of a node's object, which it makes where there is none.
+func (r *recorder) find(ctx context.Context, n *node) error {
+	var o v1alpha1.NodeSlots
+	err := r.client.Get(ctx, client.ObjectKey{Name: n.name}, &o)
+	if apierrors.IsNotFound(err) {
+		return r.create(ctx, n)
+	}
+	n.record.version = o.ResourceVersion
+	return err
 }
 
 // create makes the object, owned by its Node so that it goes with it.
-func (r *recorder) create(ctx context.Context, name string) error {
+func (r *recorder) create(ctx context.Context, n *node) error {
 	var node corev1.Node
-	if err := r.client.Get(ctx, client.ObjectKey{Name: name}, &node); err != nil {
+	if err := r.client.Get(ctx, client.ObjectKey{Name: n.name}, &node); err != nil {
 		return err
 	}
-	o := &v1alpha1.NodeSlots{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	o := &v1alpha1.NodeSlots{ObjectMeta: metav1.ObjectMeta{Name: n.name}}
 	o.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}}
-	return client.IgnoreAlreadyExists(r.client.Create(ctx, o))
+	if err := r.client.Create(ctx, o); err != nil {
+		return err
+	}
+	n.record.version = o.ResourceVersion
+	return nil
 }
 
 // known reads which addresses the leader before has promised to be free. What
@@ -203,6 +238,7 @@ func (r *recorder) known(ctx context.Context, n *node, eni string) (free []netip
 	var o v1alpha1.NodeSlots
 	err := r.client.Get(ctx, client.ObjectKey{Name: n.name}, &o)
 	n.record.promised.Store(!apierrors.IsNotFound(err)) // whatever it says stands until it is taken back
+	n.record.version = o.ResourceVersion
 	if apierrors.IsNotFound(err) {
 		return nil
 	}

@@ -42,7 +42,7 @@ func (s *subnets) budget(ctx context.Context, id string) (*budget, error) {
 		if err != nil {
 			return nil, err
 		}
-		b := newBudget(shown, func() { s.a.roomChanged(id) })
+		b := newBudget(shown, func(grown bool) { s.a.roomChanged(id, grown) })
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.budgets[id], s.looked[id] = b, time.Now()
@@ -151,10 +151,10 @@ func (s *subnets) wake() {
 
 // roomChanged lets the nodes of a subnet feel that its room has changed: their
 // capacity has, and what they could not get may be there now.
-func (a *Allocator) roomChanged(id string) {
+func (a *Allocator) roomChanged(id string, grown bool) {
 	for _, n := range a.everyNode() {
 		if s := n.summary.Load(); s.ready && n.budget.id == id {
-			a.advertise(n.name)
+			a.advertise(n.name, grown)
 			a.record(n) // NodeSlots shows what remains, too
 			n.poke()
 		}

@@ -42,7 +42,7 @@ func (n *node) room() extender.Room {
 	available := n.budget.available(s.Mode)
 	remaining := s.Remaining(s.own + available)
 	free := max(0, s.Free-s.Waiting)
-	room := extender.Room{Free: int32(free), Obtainable: int32(max(0, remaining-free)), InUse: int32(s.InUse)}
+	room := extender.Room{Free: int32(free), Obtainable: int32(max(0, remaining-free)), InUse: int32(s.InUse + s.Waiting)}
 	switch {
 	case remaining > 0:
 	case s.Open > s.own && available == 0:
@@ -51,6 +51,17 @@ func (n *node) room() extender.Room {
 		room.Refusal = extender.Full
 	}
 	return room
+}
+
+// free counts the addresses that all nodes can give now or as soon as their calls
+// in flight are done.
+func (a *Allocator) free() (sum int) {
+	for _, n := range a.everyNode() {
+		if s := n.summary.Load(); s.ready {
+			sum += max(0, s.Free+s.Arriving*s.Mode.Addresses()-s.Waiting)
+		}
+	}
+	return sum
 }
 
 // FitsAfter says whether a node would have an address once the given pods have

@@ -110,12 +110,13 @@ func (w *worker) plan(now time.Time) (ledger.Call, time.Time) {
 	}
 	call, ok := w.planned()
 	if !ok {
+		w.stirred = time.Time{}
 		w.noticeShortage()
 		return ledger.Call{}, next
 	}
 	due := w.notBefore
-	if quiet := w.busy.until(); call.Purpose != ledger.Waiting && quiet.After(due) {
-		due = quiet
+	if calm := w.a.pace.calm(w.stirred); call.Purpose != ledger.Waiting && calm.After(due) {
+		due = calm
 	}
 	if now.Before(due) {
 		if due.Before(next) {
@@ -126,11 +127,16 @@ func (w *worker) plan(now time.Time) (ledger.Call, time.Time) {
 	return call, time.Time{}
 }
 
-// planned is what the ledger would do next with what the subnet can give.
+// planned is what the ledger would do next with what the subnet can give. A call
+// for waiting pods takes more than they need while many come.
 func (w *worker) planned() (ledger.Call, bool) {
 	c := w.ledger.Counts()
-	room := w.own.count + w.budget.available(c.Mode)
-	return w.ledger.Plan(w.a.targets().Want(c), room)
+	available := w.budget.available(c.Mode)
+	want := w.a.targets().Want(c)
+	if c.Need() > 0 && !w.ledger.InFlight() { // with a call in flight there is no other to be planned
+		want += w.a.ahead(c.Mode, available)
+	}
+	return w.ledger.Plan(want, w.own.count+available)
 }
 
 // noticeShortage notes when the node would take blocks that the subnet has not.
@@ -173,7 +179,7 @@ func (w *worker) begin(turn cloud.Action) (ledger.Call, bool) {
 		w.inFlight = claim{call.Kind, call.Count}
 	}
 	w.ledger.Begin(call)
-	w.busy.reset()
+	w.stirred = time.Time{}
 	return call, true
 }
 

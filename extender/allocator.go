@@ -14,7 +14,7 @@ type Room struct {
 	Free int32
 	// Obtainable counts the addresses that calls to EC2 can still bring.
 	Obtainable int32
-	// InUse counts the addresses that pods hold.
+	// InUse counts the addresses that pods hold or wait for.
 	InUse int32
 }
 

@@ -61,7 +61,10 @@ func run(ctx context.Context, c config) error {
 		addWebhook(mgr, a, c),
 		addLeaderLabel(ctx, mgr, kube, c),
 		addHealth(mgr, source),
-		mgr.Add(everywhere(server.Run)),
+		mgr.Add(everywhere(func(ctx context.Context) error {
+			context.AfterFunc(ctx, a.End) // or the server would wait for binds that wait for EC2
+			return server.Run(ctx)
+		})),
 	); err != nil {
 		return err
 	}

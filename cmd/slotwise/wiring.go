@@ -101,12 +101,16 @@ func newAllocator(ctx context.Context, mgr ctrl.Manager, kube kubernetes.Interfa
 	if err != nil {
 		return nil, err
 	}
+	recorder, err := newEvents(mgr, kube, mgr.GetScheme())
+	if err != nil {
+		return nil, err
+	}
 	m := allocator.NewMetrics(metrics.Registry)
 	a := allocator.New(allocator.Options{
 		Cloud:   cloud.New(ec2, cloud.Options{Buckets: c.buckets(), Observe: m.Call}),
 		Kube:    kube,
 		Client:  mgr.GetClient(),
-		Events:  mgr.GetEventRecorder("slotwise"),
+		Events:  recorder,
 		Metrics: m,
 		Log:     mgr.GetLogger().WithName("allocator"),
 		Held:    lease.Held,
