@@ -15,7 +15,7 @@ package awsallocator
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -153,7 +153,7 @@ func (a *allocator) advertise(ctx context.Context, node *corev1.Node, capacity i
 	if shown := node.Status.Allocatable[vpc.Resource]; shown.Value() == int64(capacity) {
 		return nil
 	}
-	total := map[corev1.ResourceName]string{vpc.Resource: fmt.Sprint(capacity)}
+	total := map[corev1.ResourceName]string{vpc.Resource: strconv.Itoa(capacity)}
 	patch, err := json.Marshal(map[string]any{"status": map[string]any{"capacity": total, "allocatable": total}})
 	if err != nil {
 		return err

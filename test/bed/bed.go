@@ -13,13 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -173,26 +171,6 @@ func build(ctx context.Context, dir string) (string, error) {
 }
 
 func loopback(port int) string { return "localhost:" + strconv.Itoa(port) }
-
-// lastPort is the port that a bed of this process took last.
-var lastPort atomic.Int32
-
-func init() { lastPort.Store(int32(10000 + os.Getpid()%5000)) }
-
-// freePort takes a port that is free now. It is below those that systems give to
-// outgoing connections, so it stays free across restarts.
-func freePort() (int, error) {
-	for {
-		port := int(lastPort.Add(1))
-		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-		if err == nil {
-			return port, l.Close()
-		}
-		if port > 20000 {
-			return 0, fmt.Errorf("no free port: %w", err)
-		}
-	}
-}
 
 // timeout bounds what the helpers wait for. On a machine that does nothing else
 // the longest of it, a cooldown, an EC2 call and the scheduler's back-off, is

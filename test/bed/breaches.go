@@ -1,6 +1,7 @@
 package bed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,13 +16,9 @@ import (
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
-const (
-	// cooldown is how long an address rests after its pod (invariant I2). It is
-	// written down a second time here on purpose.
-	cooldown = 30 * time.Second
-	// lag is what the end of a pod may be seen later than its successor.
-	lag = 5 * time.Second
-)
+// cooldown is how long an address rests after its pod (invariant I2). It is
+// written down a second time here on purpose.
+const cooldown = 30 * time.Second
 
 // Breaches lists what must never be, of what was seen so far: an address that
 // two live pods had at once (I1), one that was given again too soon after its
@@ -39,9 +36,9 @@ func (o *Observer) Breaches() []string {
 		}
 	}
 	for address, holders := range byAddress {
-		slices.SortFunc(holders, func(a, b Sighting) int { return a.Addressed.Compare(b.Addressed) })
+		slices.SortFunc(holders, func(a, b Sighting) int { return cmp.Compare(a.addressed, b.addressed) })
 		for i := 1; i < len(holders); i++ {
-			if breach := succession(holders[i-1], holders[i]); breach != "" {
+			if breach := o.succession(holders[i-1], holders[i]); breach != "" {
 				breaches = append(breaches, breach+": "+address)
 			}
 		}
@@ -51,13 +48,19 @@ func (o *Observer) Breaches() []string {
 }
 
 // succession says what is wrong with two pods having one address one after the
-// other.
-func succession(first, next Sighting) string {
-	if first.Ended.IsZero() || first.Ended.After(next.Addressed) {
+// other. Of the times at which the API server may have written the end of the first
+// and the address of the next it takes those that are furthest apart.
+func (o *Observer) succession(first, next Sighting) string {
+	if !first.ended || first.alive >= next.addressed {
 		return fmt.Sprintf("I1: %s got the address of %s, which lived", next.Name, first.Name)
 	}
-	if rest := next.Addressed.Sub(first.Ended); rest < cooldown-lag {
-		return fmt.Sprintf("I2: %s got the address of %s %s after its end", next.Name, first.Name, rest.Round(time.Millisecond))
+	given := next.Addressed // as it was seen
+	if at, known := o.clock.NotAfter(next.addressed); known && at.Before(given) {
+		given = at
+	}
+	rest := given.Sub(o.clock.NotBefore(first.alive + 1))
+	if rest < cooldown {
+		return fmt.Sprintf("I2: %s got the address of %s at most %s after its end", next.Name, first.Name, rest.Round(time.Millisecond))
 	}
 	return ""
 }

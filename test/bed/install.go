@@ -14,7 +14,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -35,31 +34,10 @@ func (b *Bed) install(ctx context.Context) error {
 		return err
 	}
 	b.args = append(shipped, b.args...)
-	for _, o := range objects {
-		if o.GetKind() == "MutatingWebhookConfiguration" {
-			if err := b.redirect(o); err != nil {
-				return err
-			}
-		}
-	}
-	return manifests.Apply(ctx, b.Kube, objects)
-}
-
-// redirect points webhooks at the port of the local process.
-func (b *Bed) redirect(o *unstructured.Unstructured) error {
-	hooks, _, err := unstructured.NestedSlice(o.Object, "webhooks")
-	if err != nil {
+	if err := manifests.RedirectWebhook(objects, "https://"+loopback(b.at.webhook), nil); err != nil {
 		return err
 	}
-	for _, h := range hooks {
-		hook := h.(map[string]any)
-		path, _, err := unstructured.NestedString(hook, "clientConfig", "service", "path")
-		if err != nil {
-			return err
-		}
-		hook["clientConfig"] = map[string]any{"url": "https://" + loopback(b.at.webhook) + path}
-	}
-	return unstructured.SetNestedSlice(o.Object, hooks, "webhooks")
+	return manifests.Apply(ctx, b.Kube, objects)
 }
 
 // StartScheduler starts a kube-scheduler with the configuration as shipped: only

@@ -12,23 +12,38 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"slotwise.dev/slotwise/allocator/vpc"
+	"slotwise.dev/slotwise/test/revision"
 )
 
 // Observer watches all pods, and remembers what became of each. It sees every
 // version of a pod that the API server had, in the API server's order.
+//
+// On a busy machine, or when its watch was cut, it may see them many seconds late.
+// So it judges by the revisions that the API server gave them, and by when those
+// were written (see package revision); never by when it came to read of them.
+//
+// It is the store of a reflector, which alone calls its exported methods on
+// objects.
 type Observer struct {
+	clock revision.Clock
+	ready chan struct{} // closed once all pods have been read
+
 	mu   sync.Mutex
 	pods map[types.UID]Sighting
 }
 
 // Sighting is when a pod was first seen in a state; zero: never.
 type Sighting struct {
-	Name                             string // namespace/name
-	Created, Bound, Addressed, Ended time.Time
+	Name                      string // namespace/name
+	Created, Bound, Addressed time.Time
 	// Address is the first that the pod had, and Changed another that it had
 	// later, which must never be.
 	Address, Changed string
 	HostNetwork      bool
+
+	addressed int64 // the revision in which it got its address; 0: none
+	alive     int64 // the last in which it is known to have lived
+	ended     bool
 }
 
 // Bare says that the pod was bound without an address, even for a moment.
@@ -38,65 +53,97 @@ func (s Sighting) Bare() bool {
 
 // Observe starts an observer, which ends with ctx.
 func (b *Bed) Observe(ctx context.Context) *Observer {
-	o := &Observer{pods: map[types.UID]Sighting{}}
+	o := &Observer{pods: map[types.UID]Sighting{}, ready: make(chan struct{})}
+	go o.clock.Run(ctx, b.Client)
 	lw := cache.NewListWatchFromClient(b.Client.CoreV1().RESTClient(), "pods", metav1.NamespaceAll, fields.Everything())
-	_, c := cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: lw,
-		ObjectType:    &corev1.Pod{},
-		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(p any) { o.see(p.(*corev1.Pod)) },
-			UpdateFunc: func(_, p any) { o.see(p.(*corev1.Pod)) },
-			DeleteFunc: o.gone,
-		},
-	})
-	go c.RunWithContext(ctx)
-	cache.WaitForCacheSync(ctx.Done(), c.HasSynced)
+	r := cache.NewReflectorWithOptions(lw, &corev1.Pod{}, o, cache.ReflectorOptions{Name: "observer"})
+	go r.RunWithContext(ctx)
+	select {
+	case <-o.ready:
+	case <-ctx.Done():
+	}
 	return o
 }
 
-func (o *Observer) see(p *corev1.Pod) {
-	now := time.Now()
-	o.change(p.UID, func(s *Sighting) {
-		if s.Created.IsZero() {
-			s.Name, s.Created, s.HostNetwork = p.Namespace+"/"+p.Name, now, p.Spec.HostNetwork
-		}
-		if p.Spec.NodeName != "" && s.Bound.IsZero() {
-			s.Bound = now
-		}
-		switch address := p.Annotations[vpc.Annotation]; {
-		case address == s.Address:
-		case s.Address == "":
-			s.Address, s.Addressed = address, now
-		default:
-			s.Changed = address
-		}
-		if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
-			s.end(now)
-		}
-	})
-}
+// Add notes a pod that appeared.
+func (o *Observer) Add(obj any) error { return o.Update(obj) }
 
-func (o *Observer) gone(obj any) {
-	if unknown, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		obj = unknown.Obj
-	}
-	if p, ok := obj.(*corev1.Pod); ok {
-		o.change(p.UID, func(s *Sighting) { s.end(time.Now()) })
-	}
-}
-
-func (s *Sighting) end(now time.Time) {
-	if s.Ended.IsZero() {
-		s.Ended = now
-	}
-}
-
-func (o *Observer) change(uid types.UID, f func(*Sighting)) {
+// Update notes what has become of a pod.
+func (o *Observer) Update(obj any) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := o.pods[uid]
-	f(&s)
-	o.pods[uid] = s
+	o.see(obj.(*corev1.Pod))
+	return nil
+}
+
+// Delete notes the end of a pod, which has the revision of its end.
+func (o *Observer) Delete(obj any) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	p := obj.(*corev1.Pod)
+	o.end(p.UID, revision.Of(p.ResourceVersion)-1)
+	return nil
+}
+
+// Replace notes all pods at once, the first time or after the watch was cut. Those
+// that are not among them have ended, at any time since they were seen last.
+func (o *Observer) Replace(objs []any, _ string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	listed := map[types.UID]bool{}
+	for _, obj := range objs {
+		p := obj.(*corev1.Pod)
+		listed[p.UID] = true
+		o.see(p)
+	}
+	for uid, s := range o.pods {
+		if !listed[uid] {
+			o.end(uid, s.alive)
+		}
+	}
+	select {
+	case <-o.ready:
+	default:
+		close(o.ready)
+	}
+	return nil
+}
+
+// Resync is not needed: nothing is kept that could age.
+func (o *Observer) Resync() error { return nil }
+
+// see takes up a version of a pod. o is locked.
+func (o *Observer) see(p *corev1.Pod) {
+	s, now, at := o.pods[p.UID], time.Now(), revision.Of(p.ResourceVersion)
+	if s.Created.IsZero() {
+		s.Name, s.Created, s.HostNetwork = p.Namespace+"/"+p.Name, now, p.Spec.HostNetwork
+	}
+	if p.Spec.NodeName != "" && s.Bound.IsZero() {
+		s.Bound = now
+	}
+	switch address := p.Annotations[vpc.Annotation]; {
+	case address == s.Address:
+	case s.Address == "":
+		s.Address, s.Addressed, s.addressed = address, now, at
+	default:
+		s.Changed = address
+	}
+	over := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+	if !over && !s.ended {
+		s.alive = at
+	}
+	o.pods[p.UID] = s
+	if over {
+		o.end(p.UID, at-1)
+	}
+}
+
+// end takes up the end of a pod that lived in a revision. o is locked.
+func (o *Observer) end(uid types.UID, alive int64) {
+	if s := o.pods[uid]; !s.ended {
+		s.alive, s.ended = alive, true
+		o.pods[uid] = s
+	}
 }
 
 // Bare lists the pods that were bound without an address, even for a moment.

@@ -41,7 +41,7 @@ func (b *Bed) newReplicas(n int) error {
 		}
 		for _, port := range []*int{&r.ports.extender, &r.ports.webhook, &r.ports.metrics, &r.ports.health} {
 			var err error
-			if *port, err = freePort(); err != nil {
+			if *port, err = controlplane.FreePort(); err != nil {
 				return err
 			}
 		}
@@ -192,4 +192,14 @@ func (r *Replica) createPod(ctx context.Context) error {
 		return fmt.Errorf("create the pod of %s: %w", r.Name, err)
 	}
 	return nil
+}
+
+// AwaitLeading waits until a replica leads, as it does once all others have ended.
+func (b *Bed) AwaitLeading(ctx context.Context, r *Replica) error {
+	return b.Until(ctx, r.Name+" leads", func(ctx context.Context) error {
+		if !r.leads(ctx) {
+			return errors.New("it does not")
+		}
+		return nil
+	})
 }

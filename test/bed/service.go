@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/test/controlplane"
 )
 
 // service plays a Service of the cluster with its kube-proxy: each connection
@@ -56,7 +57,7 @@ func (b *Bed) endpoints(selected func(*Replica) bool, port func(*Replica) int) [
 
 // serve starts a service at a free port.
 func (b *Bed) serve(port *int, backends func() []int) (err error) {
-	if *port, err = freePort(); err != nil {
+	if *port, err = controlplane.FreePort(); err != nil {
 		return err
 	}
 	s := &service{backends: backends, conns: map[net.Conn]bool{}}

@@ -274,10 +274,9 @@ func (b *Bed) Until(ctx context.Context, what string, check func(context.Context
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
 		err := check(ctx)
-		if err != nil && ctx.Err() != nil {
-			return false, nil // the end of the wait tells nothing; what was wrong before does
+		if err == nil || ctx.Err() == nil { // the end of the wait tells nothing; what was wrong before does
+			last = err
 		}
-		last = err
 		return err == nil, nil
 	})
 	if err != nil {

@@ -14,7 +14,7 @@ const backTimeout = 2 * time.Minute
 // serverTrouble is what happens to the API server. Where it is away for longer
 // than the lease, the replica that leads has to stop.
 func (c *chaos) serverTrouble() stream {
-	return stream{pause: 40 * time.Second, troubles: []trouble{
+	return stream{pause: 80 * time.Second, troubles: []trouble{
 		{"API server killed", 2, func(ctx context.Context, _ *rand.Rand) error {
 			return c.restartServer(ctx, "the API server is killed", c.APIServer.Kill)
 		}},

@@ -228,9 +228,3 @@ func (c *chaos) harmed(kind, text string) {
 	defer c.mu.Unlock()
 	c.harms = append(c.harms, harm{kind, time.Now()})
 }
-
-func (c *chaos) count(what string) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.counts[what]
-}

@@ -38,8 +38,9 @@ func main() {
 	klog.SetLogger(logr.Discard()) // what the processes have to say is in their logs
 	ctrl.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o, os.Stdout); err != nil {
+	err := run(ctx, o, os.Stdout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "\nchaos:", err)
 		os.Exit(1)
 	}

@@ -161,7 +161,7 @@ func (c *chaos) stillness(row func(...any)) {
 	}
 	for _, kind := range slices.Sorted(maps.Keys(times)) {
 		all := times[kind]
-		slices.SortFunc(all, func(a, b time.Duration) int { return cmp.Compare(a, b) })
+		slices.SortFunc(all, cmp.Compare)
 		row(kind, len(all), seconds(all[len(all)/2]), seconds(all[len(all)-1]))
 	}
 }

@@ -55,11 +55,11 @@ func (c *Cluster) environment(options Options) (*envtest.Environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	etcdPort, err := freePort()
+	etcdPort, err := FreePort()
 	if err != nil {
 		return nil, err
 	}
-	apiserverPort, err := freePort()
+	apiserverPort, err := FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -71,12 +71,12 @@ func (c *Cluster) environment(options Options) (*envtest.Environment, error) {
 	plane.Etcd = &envtest.Etcd{
 		Path:    etcd,
 		DataDir: c.etcdDir(),
-		URL:     &url.URL{Scheme: "http", Host: "127.0.0.1:" + etcdPort},
+		URL:     &url.URL{Scheme: "http", Host: loopback(etcdPort)},
 	}
 	server := plane.GetAPIServer()
 	server.Path = apiserver
 	server.CertDir = filepath.Join(c.Dir, "apiserver")
-	server.Address, server.Port = "127.0.0.1", apiserverPort
+	server.Address, server.Port = "127.0.0.1", strconv.Itoa(apiserverPort)
 	for _, dir := range []string{plane.Etcd.DataDir, server.CertDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err

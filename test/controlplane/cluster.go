@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -170,20 +167,4 @@ func poll(ctx context.Context, what string, check func(context.Context) error) e
 		case <-time.After(pollInterval):
 		}
 	}
-}
-
-// freePort returns a port of loopback that is free. It is outside of the ranges
-// from which systems take the ports of outgoing connections, so that it is still
-// free when its user comes to it, or comes back to it after a restart.
-func freePort() (string, error) {
-	const low, high, tries = 20000, 30000, 100
-	var err error
-	for range tries {
-		port := strconv.Itoa(low + rand.IntN(high-low))
-		var listener net.Listener
-		if listener, err = net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			return port, listener.Close()
-		}
-	}
-	return "", fmt.Errorf("no free port: %w", err)
 }

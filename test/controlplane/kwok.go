@@ -64,11 +64,11 @@ func (c *Cluster) startKWOK(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		port, err := freePort()
+		port, err := FreePort()
 		if err != nil {
 			return err
 		}
-		address := "127.0.0.1:" + port
+		address := loopback(port)
 		group.Go(func() error {
 			_, err := c.Run(ctx, Command{
 				Name: kubelet.name,

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"sigs.k8s.io/yaml"
 )
@@ -50,7 +51,7 @@ func (c *Cluster) StartScheduler(ctx context.Context, s Scheduler) (_ *Process, 
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := FreePort()
 	if err != nil {
 		return nil, err
 	}
@@ -62,10 +63,10 @@ func (c *Cluster) StartScheduler(ctx context.Context, s Scheduler) (_ *Process, 
 			"--authentication-kubeconfig=" + s.Kubeconfig,
 			"--authorization-kubeconfig=" + s.Kubeconfig,
 			"--bind-address=127.0.0.1",
-			"--secure-port=" + port,
+			"--secure-port=" + strconv.Itoa(port),
 		},
 		Ready: func(ctx context.Context) error {
-			return healthy(ctx, selfSigned, "https://127.0.0.1:"+port+"/readyz")
+			return healthy(ctx, selfSigned, "https://"+loopback(port)+"/readyz")
 		},
 	})
 }

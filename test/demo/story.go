@@ -229,7 +229,14 @@ func (s *story) end(context.Context) error {
 }
 
 func indent(text string) string {
-	return "      " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n      ") + "\n"
+	var b strings.Builder
+	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		if line != "" {
+			b.WriteString("      " + line)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 func (s *story) say(what string) {

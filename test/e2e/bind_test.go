@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,29 +23,34 @@ func TestI4PodIsBoundWithItsAddress(t *testing.T) {
 	must(t, s.AwaitRunning(t.Context(), namespace, pods))
 
 	// The observer may lag behind the pods' own state.
+	var bare []bed.Sighting
 	must(t, s.Until(t.Context(), "the observer has seen all pods bound", func(context.Context) error {
-		bound, bare := s.seenBound(namespace)
-		for _, p := range bare {
-			t.Errorf("%s was bound %s before it had its address", p.Name, p.Addressed.Sub(p.Bound))
-		}
-		if bound != pods {
+		var bound int
+		if bound, bare = s.seenBound(namespace); bound != pods {
 			return fmt.Errorf("%d pods were seen bound, want %d", bound, pods)
 		}
 		return nil
 	}))
+	for _, p := range bare {
+		t.Errorf("%s was bound %s before it had its address", p.Name, p.Addressed.Sub(p.Bound))
+	}
 }
 
 // seenBound counts the pods of a namespace that the observer has seen bound, and
 // lists those that were bound without an address.
 func (s *system) seenBound(namespace string) (bound int, bare []bed.Sighting) {
-	for _, p := range s.observer.Pods() {
-		if !strings.HasPrefix(p.Name, namespace+"/") || p.Bound.IsZero() {
-			continue
-		}
+	for _, p := range s.seen(namespace) {
 		bound++
 		if p.Bare() {
 			bare = append(bare, p)
 		}
 	}
 	return bound, bare
+}
+
+// seen are the pods of a namespace that the observer has seen bound.
+func (s *system) seen(namespace string) []bed.Sighting {
+	return slices.DeleteFunc(s.observer.Pods(), func(p bed.Sighting) bool {
+		return !strings.HasPrefix(p.Name, namespace+"/") || p.Bound.IsZero()
+	})
 }

@@ -61,8 +61,12 @@ func (s *system) awaitRemaining(t *testing.T, prefix string, want int) {
 			if !strings.HasPrefix(n.Name, prefix) {
 				continue
 			}
-			if c, err := bed.CapacityOf(n); err != nil || c.Remaining != want {
-				return fmt.Errorf("%s shows %+v, error %v", n.Name, c, err)
+			c, err := bed.CapacityOf(n)
+			if err != nil {
+				return fmt.Errorf("%s: %w", n.Name, err)
+			}
+			if c.Remaining != want {
+				return fmt.Errorf("%s shows %+v", n.Name, c)
 			}
 		}
 		return nil

@@ -1,5 +1,3 @@
-//go:build faults
-
 package faults
 
 import (
@@ -21,15 +19,16 @@ func TestI7LostBindings(t *testing.T) {
 	t.Parallel()
 	lost := map[string]struct {
 		carry carrier
-		blind bool // the API server cannot be asked what became of it
-		bound bool // the bind knows that it was carried out
+		late  time.Duration // instead of carry: it is carried out so much later
+		blind bool          // the API server cannot be asked what became of it
+		bound bool          // the bind knows that it was carried out
 	}{
 		"carried out":                        {carry: lostAfter, bound: true},
 		"carried out, cannot be asked":       {carry: lostAfter, blind: true},
 		"not carried out":                    {carry: lostBefore},
 		"not carried out, cannot be asked":   {carry: lostBefore, blind: true},
-		"carried out soon":                   {carry: late(time.Second)},
-		"carried out when all have given up": {carry: late(8 * time.Second)},
+		"carried out soon":                   {late: time.Second},
+		"carried out when all have given up": {late: 8 * time.Second},
 	}
 	next := map[string]func(s *system, p *corev1.Pod, here, there node){
 		"left alone": func(*system, *corev1.Pod, node, node) {},
@@ -48,8 +47,14 @@ func TestI7LostBindings(t *testing.T) {
 				t.Parallel()
 				s := start(t, prefixMode)
 				here, there := s.node(threeSlots), s.node(threeSlots)
-				s.wire.inject(bindings, first(c.carry))
 				p := s.pods(1)[0]
+				carry, done := c.carry, make(chan struct{})
+				if c.late > 0 {
+					carry = late(c.late, func() { close(done) })
+				} else {
+					close(done)
+				}
+				s.wire.inject(about("/pods/"+p.Name+"/binding"), first(carry))
 				know := func() {}
 				if c.blind {
 					know = s.wire.inject(about("/pods/"+p.Name), unsent)
@@ -58,7 +63,9 @@ func TestI7LostBindings(t *testing.T) {
 					t.Errorf("the bind ended with %v, want it bound: %t", err, c.bound)
 				}
 				know()
+				s.bound(16, here) // the address in doubt is given to none of them
 				do(s, p, here, there)
+				s.awaitClosed(done, "the request has been carried out")
 				s.awaitAllRemaining(here, there)
 				s.placed(p, here, there)
 			})

@@ -1,5 +1,3 @@
-//go:build faults
-
 package faults
 
 import (
@@ -12,12 +10,12 @@ import (
 )
 
 // TestThrottling lets EC2 take one assign in a second, a fifth of what it takes
-// from an account and a twentieth of what is wanted here at once: ten nodes want to
-// warm their pools, and on ten others pods come and wait. Those that wait come
+// from an account and a twelfth of what is wanted here at once: six nodes want to
+// warm their pools, and on six others pods come and wait. Those that wait come
 // first, nobody starves, and refused calls stay in proportion to those done.
 func TestThrottling(t *testing.T) {
 	t.Parallel()
-	const half = 10
+	const half = 6
 	s := start(t, settings{"warm-ip-target": "1", "minimum-ip-target": "1"})
 	var busy, idle []node
 	for range half {

@@ -1,5 +1,3 @@
-//go:build faults
-
 package faults
 
 import (
@@ -70,9 +68,12 @@ func TestI1HeldPrefixTakenAway(t *testing.T) {
 	n := s.node(threeSlots)
 	pods := s.bound(3, n)
 	held := s.address(pods[0])
+	// What is noticed soon does not lead to its node's having the prefix back.
+	allow := s.ec2.Inject(ec2sim.Fault{Kind: ec2sim.Throttle, Action: assign, ENI: n.eni})
 	s.must(s.ec2.Unassign(n.eni, ec2sim.Slots{Prefixes: s.eni(n).Prefixes}))
 
 	heir := s.node(threeSlots)
+	allow()
 	if got := s.eni(heir).Prefixes; len(got) != 1 || !got[0].Contains(held) {
 		t.Fatalf("EC2 gave %v to the other node, want the prefix of %s", got, held)
 	}
@@ -100,21 +101,21 @@ func TestSlotsUsedUp(t *testing.T) {
 	t.Parallel()
 	s := start(t, prefixMode)
 	n := s.node(fiveSlots)
-	s.bound(16, n)
+	pods := s.pods(17) // one more than is free
 	_, err := s.ec2.Assign(n.eni, ec2sim.Request{AddressCount: 4})
 	s.must(err)
 
 	began := time.Now()
-	if err := s.bind(s.pods(1)[0], n); err == nil {
-		t.Error("the bind was served by an interface without a slot")
+	if refused := countErrors(s.bindAll(pods, n)); refused != 1 {
+		t.Errorf("%d binds were turned away, want the one that is too many", refused)
 	}
 	if took := time.Since(began); took > bindTimeout/2 {
 		t.Errorf("the bind was turned away only after %s", took)
 	}
 	s.awaitRemaining(n, 0)
 	s.awaitAgreement(n)
-	if got := s.ec2.Errors()["PrivateIpAddressLimitExceeded"]; got != 1 {
-		t.Errorf("EC2 refused %d calls, want 1", got)
+	if got := s.ec2.Errors()["PrivateIpAddressLimitExceeded"]; got > 1 { // none: it was noticed before
+		t.Errorf("EC2 refused %d calls, want one at the most", got)
 	}
 }
 
@@ -124,14 +125,14 @@ func TestInstanceTerminated(t *testing.T) {
 	t.Parallel()
 	s := start(t, prefixMode)
 	n := s.node(threeSlots)
-	s.bound(16, n)
+	pods := s.pods(17) // one more than is free
 	s.must(s.ec2.Terminate(n.instance))
 	s.ec2.ResetCalls()
-	if err := s.bind(s.pods(1)[0], n); err == nil {
-		t.Error("a pod was bound to an instance that has ended")
+	if refused := countErrors(s.bindAll(pods, n)); refused == 0 {
+		t.Error("a pod waited for an instance that has ended, and was bound")
 	}
 	if err := s.bind(s.pods(1)[0], n); err == nil {
-		t.Error("a pod was bound to an instance that has ended")
+		t.Error("a pod was bound to an instance that is known to have ended")
 	}
 	time.Sleep(10 * time.Second)
 	const most = 12 // one refused assign, and four or five looks of three calls at the most

@@ -1,9 +1,6 @@
-//go:build faults
-
 package faults
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -11,12 +8,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/allocator"
-	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/controlplane"
 )
 
@@ -55,8 +49,9 @@ func TestI2EndsOfPods(t *testing.T) {
 			pod: func(*corev1.Pod) {},
 			end: func(s *system, p *corev1.Pod) {
 				s.awaitPhase(p, corev1.PodRunning)
+				before := p.DeepCopy()
 				p.Status.Phase = corev1.PodFailed
-				s.must(shared.Kube.Status().Update(s.t.Context(), p))
+				s.must(shared.Kube.Status().Patch(s.t.Context(), p, client.MergeFrom(before)))
 			},
 		},
 	} {
@@ -70,7 +65,7 @@ func TestI2EndsOfPods(t *testing.T) {
 			s.must(s.bind(p, n))
 			s.address(p)
 			c.end(s, p)
-			s.awaitCooling(n, 1)
+			s.awaitCooling(1)
 			s.bound(15, n) // all that is free; the other one is not
 			s.awaitAllRemaining(n)
 			s.bound(1, n)
@@ -171,24 +166,8 @@ func TestKubeletResetsTheResource(t *testing.T) {
 	s.bound(4, n)
 	s.awaitRemaining(n, 3*16-4)
 	for range 3 {
-		var o corev1.Node
-		s.must(shared.Kube.Get(t.Context(), client.ObjectKey{Name: n.name}, &o))
-		before := o.DeepCopy()
-		for _, list := range []corev1.ResourceList{o.Status.Capacity, o.Status.Allocatable} {
-			list[vpc.Resource] = resource.MustParse("0")
-		}
-		s.must(shared.Kube.Status().Patch(t.Context(), &o, client.MergeFrom(before)))
-		reset := time.Now()
-		s.await("the resource is advertised", func() error {
-			c, err := shared.Capacity(t.Context(), n.name)
-			if err == nil && c.Advertised != 3*16 {
-				err = fmt.Errorf("the node shows %+v", c)
-			}
-			return err
-		})
-		if took := time.Since(reset); took > 5*time.Second {
-			t.Errorf("it was advertised again after %s", took)
-		}
+		s.resetResource(n)
+		s.awaitTotal(n, 3*16)
 	}
 }
 
@@ -204,18 +183,9 @@ func TestI1Duplicates(t *testing.T) {
 	address := s.address(older)
 	time.Sleep(1100 * time.Millisecond) // creation times are in seconds
 	younger := s.pods(1)[0]
-	s.must(shared.Client.CoreV1().Pods(s.namespace).Bind(t.Context(), &corev1.Binding{
-		ObjectMeta: metav1.ObjectMeta{Name: younger.Name, Namespace: s.namespace, Annotations: map[string]string{vpc.Annotation: address.String() + "/32"}},
-		Target:     corev1.ObjectReference{Kind: "Node", Name: other.name},
-	}, metav1.CreateOptions{}))
+	s.must(s.bindAs(younger, other, address.String()+"/32"))
 
-	s.await("the younger pod is gone", func() error {
-		err := shared.Kube.Get(t.Context(), client.ObjectKeyFromObject(younger), younger)
-		if client.IgnoreNotFound(err) == nil && err != nil {
-			return nil
-		}
-		return errors.Join(errors.New("it is there"), err)
-	})
+	s.await("the younger pod is gone", func() error { return s.isGone(younger) })
 	s.must(shared.AwaitEvent(t.Context(), "Pod", s.namespace, younger.Name, allocator.ReasonDuplicate, older.Name))
 	if got := s.address(older); got != address {
 		t.Errorf("the older pod has %s, it had %s", got, address)

@@ -1,9 +1,8 @@
-//go:build faults
-
 package faults
 
 import (
 	"context"
+	"maps"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
@@ -93,6 +92,9 @@ func startIn(t *testing.T, cidr netip.Prefix, with settings) *system {
 // prepare makes all of a system but its process.
 func prepare(t *testing.T, cidr netip.Prefix, with settings) *system {
 	t.Helper()
+	if err := starts.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	s := &system{
 		t: t, namespace: shared.NewNamespace(t), log: &diary{}, cidr: cidr,
 		ec2: ec2sim.New(ec2sim.Options{Latency: map[string]ec2sim.Latency{ec2sim.AnyAction: {Mean: latency}}}),
@@ -100,12 +102,12 @@ func prepare(t *testing.T, cidr netip.Prefix, with settings) *system {
 	t.Cleanup(s.ec2.Close)
 	s.subnet = s.addSubnet(cidr)
 	s.configure(with)
-	t.Cleanup(s.finish)
+	t.Cleanup(s.conclude)
 	return s
 }
 
-// finish ends what runs, and holds what the observer saw against the test.
-func (s *system) finish() {
+// conclude ends what runs, and holds what the observer saw against the test.
+func (s *system) conclude() {
 	if s.process != nil {
 		s.stop()
 	}
@@ -135,9 +137,7 @@ func (s *system) configure(with settings) {
 	s.t.Helper()
 	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: bed.ConfigMap.Name}}
 	cm.Data = map[string]string{"enable-windows-ipam": "true"}
-	for key, value := range with {
-		cm.Data[key] = value
-	}
+	maps.Copy(cm.Data, with)
 	err := shared.Kube.Create(s.t.Context(), cm.DeepCopy())
 	if client.IgnoreAlreadyExists(err) == nil && err != nil {
 		err = shared.Kube.Update(s.t.Context(), cm)
@@ -204,12 +204,18 @@ func (s *system) watched(configMap types.NamespacedName) cache.Options {
 // stop ends the process in order, as SIGTERM does.
 func (s *system) stop() {
 	s.t.Helper()
-	s.end()
-	if err := <-s.ended; err != nil {
+	if err := s.finish(); err != nil {
 		s.t.Error("Slotwise ended with", err)
 	}
-	s.toEC2.Close()
 	s.process = nil
+}
+
+// finish ends a process in order, and returns what it ends with.
+func (p *process) finish() error {
+	p.end()
+	err := <-p.ended
+	p.toEC2.Close()
+	return err
 }
 
 // kill ends the process at once, as SIGKILL does: nothing that it does from here
@@ -219,7 +225,7 @@ func (s *system) kill() {
 	s.toEC2.CloseClientConnections()
 	go s.toEC2.Close() // waits for what is under way
 	s.end()
-	<-s.ended
+	s.t.Log("the process that was killed ended with", <-s.ended)
 	s.process = nil
 }
 
@@ -231,10 +237,25 @@ func (s *system) must(err error) {
 	}
 }
 
+// The pauses of await grow, so that the many tests which wait for long do not keep
+// the API server busy.
+const (
+	firstPause   = 50 * time.Millisecond
+	lastPause    = time.Second
+	awaitTimeout = 3 * time.Minute
+)
+
 // await waits until check finds nothing wrong.
 func (s *system) await(what string, check func() error) {
 	s.t.Helper()
-	s.must(shared.Until(s.t.Context(), what, func(context.Context) error { return check() }))
+	began, pause := time.Now(), firstPause
+	for err := check(); err != nil; err = check() {
+		if time.Since(began) > awaitTimeout {
+			s.t.Fatalf("wait until %s: %v", what, err)
+		}
+		time.Sleep(pause)
+		pause = min(pause*5/4, lastPause)
+	}
 }
 
 // diary keeps what Slotwise logs, for a test that fails.

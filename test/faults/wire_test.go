@@ -1,5 +1,3 @@
-//go:build faults
-
 package faults
 
 import (
@@ -85,6 +83,59 @@ func (w *wire) carry(r *http.Request, next http.RoundTripper) (*http.Response, e
 	return f.carry(r, pass)
 }
 
+// record notes the requests that match from now on, each as its method and path. It
+// lets them pass.
+func (w *wire) record(matches func(*http.Request) bool) (seen func() []string) {
+	var mu sync.Mutex
+	var all []string
+	w.inject(matches, func(r *http.Request, pass roundTripper) (*http.Response, error) {
+		mu.Lock()
+		all = append(all, r.Method+" "+r.URL.Path)
+		mu.Unlock()
+		return pass(r)
+	})
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(all)
+	}
+}
+
+// hold keeps the first request that matches, and has a text in its body, on its way
+// until it is opened, even when its client has given it up. held is closed once it is
+// on its way; open returns the status with which the API server answers it then.
+func (w *wire) hold(matches func(*http.Request) bool, text string) (held <-chan struct{}, open func() (status int)) {
+	kept, opened, answered := make(chan struct{}), make(chan struct{}), make(chan int, 1)
+	var once sync.Once
+	w.inject(matches, func(r *http.Request, pass roundTripper) (*http.Response, error) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		first := false
+		if strings.Contains(string(body), text) {
+			once.Do(func() { first = true })
+		}
+		if !first {
+			return pass(r)
+		}
+		close(kept)
+		select {
+		case <-opened:
+		case <-time.After(awaitTimeout): // the test has failed before it came to open it
+		}
+		answer, err := pass(r.WithContext(context.WithoutCancel(r.Context())))
+		if err != nil {
+			close(answered)
+			return nil, err
+		}
+		answered <- answer.StatusCode
+		return answer, nil
+	})
+	return kept, func() int { close(opened); return <-answered }
+}
+
 // away cuts the wire until it is mended: no request is sent, and watches end.
 func (w *wire) away() (mend func()) {
 	mend = w.inject(everything, unsent)
@@ -168,6 +219,14 @@ func writes(r *http.Request) bool { return r.Method != http.MethodGet }
 // bindings are those that bind a pod.
 func bindings(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/binding") }
 
+// slotWrites write NodeSlots objects.
+func slotWrites(r *http.Request) bool { return nodeSlots(r) && writes(r) }
+
+// podPatches patch pods, as the annotator does.
+func podPatches(r *http.Request) bool {
+	return r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/pods/")
+}
+
 // podLists list and watch pods.
 func podLists(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/pods")
@@ -206,8 +265,9 @@ func lostAfter(r *http.Request, pass roundTripper) (*http.Response, error) {
 	return nil, errors.Join(io.ErrUnexpectedEOF, answer.Body.Close())
 }
 
-// late has a request carried out only a while after the client has given it up.
-func late(after time.Duration) carrier {
+// late has a request carried out only a while after the client has given it up, and
+// tells when that is done.
+func late(after time.Duration, done func()) carrier {
 	return func(r *http.Request, pass roundTripper) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -216,6 +276,7 @@ func late(after time.Duration) carrier {
 		again := r.Clone(context.Background())
 		again.Body = io.NopCloser(bytes.NewReader(body))
 		time.AfterFunc(after, func() {
+			defer done()
 			if answer, err := pass(again); err == nil {
 				_ = answer.Body.Close()
 			}

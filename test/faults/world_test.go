@@ -1,5 +1,3 @@
-//go:build faults
-
 package faults
 
 import (
@@ -148,6 +146,16 @@ func (s *system) bindAll(pods []*corev1.Pod, n node) []error {
 	answers := make([]error, len(pods))
 	each(len(pods), func(i int) { answers[i] = s.bind(pods[i], n) })
 	return answers
+}
+
+// countErrors counts the binds that were turned away.
+func countErrors(answers []error) (n int) {
+	for _, err := range answers {
+		if err != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // bound creates pods and binds them to a node, which must go well.

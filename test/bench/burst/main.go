@@ -44,8 +44,9 @@ func main() {
 	flag.Parse()
 	klog.SetLogger(logr.Discard()) // the figures are what there is to read; processes have their logs
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o); err != nil {
+	err := run(ctx, o)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "burst:", err)
 		os.Exit(1)
 	}

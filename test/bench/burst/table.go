@@ -15,6 +15,10 @@ const (
 	goalRate    = 200 // pods a second
 	goalRatio   = 2   // created -> address p99: times the scheduler alone, and one EC2 call
 	goalAssigns = 25
+
+	// The subnet is looked at once a minute, whatever happens, with one call each
+	// of DescribeSubnets, GetSubnetCidrReservations and DescribeNetworkInterfaces.
+	goalDescribes = 3
 )
 
 const assign = "AssignPrivateIpAddresses"
@@ -110,7 +114,7 @@ func (t table) goals(out io.Writer, o options) {
 	p99 := median(t.slotwise, func(f figures) time.Duration { return quantile(f.addressed, 0.99) })
 	alone := median(t.alone, func(f figures) time.Duration { return quantile(f.bound, 0.99) })
 	limit := goalRatio*alone + o.latency
-	assigns := median(t.slotwise, func(f figures) int { return f.during[assign] })
+	assigns := median(t.slotwise, func(f figures) int { return f.during[assign] + f.later[assign] })
 	describes := median(t.slotwise, figures.describes)
 
 	fmt.Fprintln(out, "\ngoals")
@@ -124,6 +128,6 @@ func (t table) goals(out io.Writer, o options) {
 	goal(rate >= goalRate, "at least %d pods/s: %.0f", goalRate, rate)
 	goal(bare == 0, "bound -> address 0 for every pod; pods that had to wait: %d", bare)
 	goal(p99 <= limit, "created -> address p99 within %d x the scheduler alone + one EC2 call = %s: %s", goalRatio, milliseconds(limit), milliseconds(p99))
-	goal(assigns <= goalAssigns, "at most %d assign calls in the burst: %d", goalAssigns, assigns)
-	goal(describes == 0, "no describe in the burst: %d", describes)
+	goal(assigns <= goalAssigns, "at most %d assign calls in the burst and after it: %d", goalAssigns, assigns)
+	goal(describes <= goalDescribes, "no describe in the burst but for the look at the subnet once a minute: %d", describes)
 }

@@ -155,8 +155,8 @@ func (b book) compare(shown v1alpha1.NodeSlotsStatus, n *corev1.Node) (wrong []s
 // lacks although it could have them.
 func (b book) pool() (wrong []string) {
 	mine, others := len(b.eni.Addresses), len(b.eni.Prefixes)
-	needed, othersNeeded := b.singles(), 0
-	othersNeeded, _ = b.occupied()
+	needed := b.singles()
+	othersNeeded, _ := b.occupied()
 	if b.prefixes {
 		mine, others = others, mine
 		needed, othersNeeded = othersNeeded, needed

@@ -80,11 +80,5 @@ func callText(c ec2sim.Call) string {
 	if n := c.Requested.PrefixCount; n > 0 {
 		text += fmt.Sprintf(", %d prefixes", n)
 	}
-	for _, a := range c.Requested.Addresses {
-		text += ", " + a.String()
-	}
-	for _, p := range c.Requested.Prefixes {
-		text += ", " + p.String()
-	}
-	return text
+	return fmt.Sprintf("%s, addresses %v, prefixes %v", text, c.Requested.Addresses, c.Requested.Prefixes)
 }

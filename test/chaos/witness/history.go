@@ -49,10 +49,10 @@ func (e evidence) holders(v Violation) (lines []line) {
 		if l.Address != v.Address {
 			continue
 		}
-		lines = append(lines, line{e.clock.notBefore(l.From),
+		lines = append(lines, line{e.clock.NotBefore(l.From),
 			fmt.Sprintf("%s (%s) on %s has %s, at revision %d", l.Name, l.Scheduler, l.Node, l.Address, l.From)})
 		if l.Ended > 0 {
-			lines = append(lines, line{e.clock.notBefore(l.Alive + 1),
+			lines = append(lines, line{e.clock.NotBefore(l.Alive + 1),
 				fmt.Sprintf("%s ends, at revision %d", l.Name, l.Ended)})
 		}
 	}

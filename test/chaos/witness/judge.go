@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/revision"
 )
 
 // Kind is a way in which a promise is broken.
@@ -52,7 +53,7 @@ const (
 
 // evidence is all that is known, at one moment.
 type evidence struct {
-	clock   *clock
+	clock   *revision.Clock
 	pods    []Life
 	changes []ec2sim.Change
 	calls   []ec2sim.Call
@@ -82,7 +83,7 @@ func (e evidence) bare() (found []Violation) {
 	for _, l := range e.pods {
 		if l.Bare > 0 && l.Scheduler == e.world.scheduler {
 			found = append(found, Violation{
-				Kind: BoundBare, At: e.clock.notBefore(l.Bare), ENI: e.world.eni[l.Node],
+				Kind: BoundBare, At: e.clock.NotBefore(l.Bare), ENI: e.world.eni[l.Node],
 				Text: fmt.Sprintf("%s was bound to %s without an address", l.Name, l.Node),
 			})
 		}
@@ -95,7 +96,7 @@ func (e evidence) changed() (found []Violation) {
 	for _, l := range e.pods {
 		if l.Changed.IsValid() {
 			found = append(found, Violation{
-				Kind: Changed, At: e.clock.notBefore(l.From), Address: l.Address,
+				Kind: Changed, At: e.clock.NotBefore(l.From), Address: l.Address,
 				Text: fmt.Sprintf("%s changed its address from %s to %s", l.Name, l.Address, l.Changed),
 			})
 		}
@@ -125,8 +126,8 @@ func (e evidence) successions() (found []Violation) {
 
 // succession judges two pods that had one address, the first of them first.
 func (e evidence) succession(first, next Life) (Violation, bool) {
-	v := Violation{Address: next.Address, At: e.clock.notBefore(next.From)}
-	given, known := e.clock.notAfter(next.From)
+	v := Violation{Address: next.Address, At: e.clock.NotBefore(next.From)}
+	given, known := e.clock.NotAfter(next.From)
 	if first.certain(next.From) {
 		v.Kind = HeldTwice
 		v.Text = fmt.Sprintf("%s on %s got %s, which %s on %s had", next.Name, next.Node, next.Address, first.Name, first.Node)
@@ -134,7 +135,7 @@ func (e evidence) succession(first, next Life) (Violation, bool) {
 		return v, true
 	}
 	// At least one revision lies between the last sign of life and the end.
-	rest := given.Sub(e.clock.notBefore(first.Alive + 1))
+	rest := given.Sub(e.clock.NotBefore(first.Alive + 1))
 	if !known || rest >= cooldown {
 		return v, false
 	}
@@ -148,7 +149,7 @@ func (e evidence) succession(first, next Life) (Violation, bool) {
 // parted says that of two pods with one address one has ended, or that there is
 // time yet.
 func (e evidence) parted(first, next Life) bool {
-	return first.Ended > 0 || next.Ended > 0 || e.now.Before(e.clock.notBefore(next.From).Add(healing))
+	return first.Ended > 0 || next.Ended > 0 || e.now.Before(e.clock.NotBefore(next.From).Add(healing))
 }
 
 // missing finds addresses that were not on the interface of their pod's node
@@ -159,8 +160,8 @@ func (e evidence) missing() (found []Violation) {
 		if l.From == 0 {
 			continue
 		}
-		from, known := e.clock.notAfter(l.From)
-		until := e.clock.notBefore(l.Alive + 1)
+		from, known := e.clock.NotAfter(l.From)
+		until := e.clock.NotBefore(l.Alive + 1)
 		if !known || !from.Before(until) {
 			continue // it lived for less than can be told
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/revision"
 )
 
 // start is the time of revision 0 in the histories of these tests. Revision n is
@@ -19,11 +20,11 @@ func at(second float64) time.Time {
 
 // newClock ticks at each half second between the revisions 0 to 200: it knows of
 // each other revision to the second.
-func newClock() *clock {
-	c := &clock{}
+func newClock() *revision.Clock {
+	c := &revision.Clock{}
 	for n := range 200 {
 		t := float64(n) + 0.5
-		c.ticks = append(c.ticks, tick{revision: 10*int64(n) + 5, sent: at(t), answered: at(t + 0.01)})
+		c.Note(10*int64(n)+5, at(t), at(t+0.01))
 	}
 	return c
 }
@@ -195,21 +196,5 @@ func TestJudge(t *testing.T) {
 				t.Errorf("found %v, want %v", found, test.want)
 			}
 		})
-	}
-}
-
-func TestClock(t *testing.T) {
-	c := newClock()
-	if got, want := c.notBefore(second(20)), at(19.5); !got.Equal(want) {
-		t.Errorf("written not before %s, want %s", got, want)
-	}
-	if got, known := c.notAfter(second(20)); !known || !got.Equal(at(20.51)) {
-		t.Errorf("written not after %s (%v), want %s", got, known, at(20.51))
-	}
-	if got := c.notBefore(second(0)); !got.IsZero() {
-		t.Errorf("the first revision was not written before %s; nothing is known", got)
-	}
-	if got, known := c.notAfter(second(1000)); known {
-		t.Errorf("what is yet to come was written by %s", got)
 	}
 }

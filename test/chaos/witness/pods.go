@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/revision"
 )
 
 // Life is what is certain of one pod. Times are revisions; 0 is never.
@@ -54,7 +55,7 @@ func (s *pods) Update(obj any) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := obj.(*corev1.Pod)
-	s.at = max(s.at, revision(p))
+	s.at = max(s.at, revision.Of(p.ResourceVersion))
 	s.see(p)
 	return nil
 }
@@ -64,8 +65,8 @@ func (s *pods) Delete(obj any) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := obj.(*corev1.Pod)
-	s.at = max(s.at, revision(p))
-	s.end(p.UID, revision(p)-1, revision(p))
+	s.at = max(s.at, revision.Of(p.ResourceVersion))
+	s.end(p.UID, revision.Of(p.ResourceVersion)-1, revision.Of(p.ResourceVersion))
 	return nil
 }
 
@@ -78,7 +79,7 @@ func (s *pods) Replace(objs []any, resourceVersion string) error {
 	if before > 0 {
 		s.gaps++
 	}
-	s.at = max(s.at, number(resourceVersion))
+	s.at = max(s.at, revision.Of(resourceVersion))
 	listed := map[types.UID]bool{}
 	for _, obj := range objs {
 		p := obj.(*corev1.Pod)
@@ -100,7 +101,7 @@ func (s *pods) Resync() error { return nil }
 func (s *pods) Bookmark(resourceVersion string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.at = max(s.at, number(resourceVersion))
+	s.at = max(s.at, revision.Of(resourceVersion))
 	return nil
 }
 
@@ -111,7 +112,7 @@ func (s *pods) see(p *corev1.Pod) {
 		l = &Life{UID: p.UID, Name: p.Namespace + "/" + p.Name, Scheduler: p.Spec.SchedulerName}
 		s.all[p.UID], s.live[p.UID] = l, l
 	}
-	now := revision(p)
+	now := revision.Of(p.ResourceVersion)
 	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 		s.end(p.UID, now-1, now)
 		return

@@ -6,8 +6,8 @@
 //
 // It counts only what is certain. A watch tells of things late, more so while the
 // API server is away, so times are not those at which something was seen: they
-// come from the revisions of the API server, see clock. What happened while the
-// watch was cut and nobody could see it is not counted.
+// come from the revisions of the API server (package revision). What happened
+// while the watch was cut and nobody could see it is not counted.
 package witness
 
 import (
@@ -23,11 +23,12 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/revision"
 )
 
 // Witness watches. See Start.
 type Witness struct {
-	clock clock
+	clock revision.Clock
 	pods  *pods
 	ec2   *ec2sim.Server
 	world world
@@ -53,9 +54,7 @@ func Start(ctx context.Context, kube kubernetes.Interface, ec2 *ec2sim.Server, n
 	w := &Witness{pods: newPods(), ec2: ec2, world: world{
 		eni: map[string]string{}, subnet: map[string]string{}, cidr: map[string]netip.Prefix{}, scheduler: scheduler,
 	}}
-	if err := w.clock.run(ctx, kube); err != nil {
-		return nil, err
-	}
+	go w.clock.Run(ctx, kube)
 	lw := cache.NewListWatchFromClient(kube.CoreV1().RESTClient(), "pods", namespace, fields.Everything())
 	r := cache.NewReflectorWithOptions(lw, &corev1.Pod{}, w.pods, cache.ReflectorOptions{
 		Name:    "witness",
@@ -128,10 +127,10 @@ func (w *Witness) evidence() evidence {
 func (w *Witness) Stillness(after time.Time) (time.Duration, bool) {
 	shortest, found := time.Duration(0), false
 	for _, l := range w.Lives() {
-		if l.Bound == 0 || l.Scheduler != w.world.scheduler || w.clock.notBefore(l.Bound).Before(after) {
+		if l.Bound == 0 || l.Scheduler != w.world.scheduler || w.clock.NotBefore(l.Bound).Before(after) {
 			continue
 		}
-		if at, known := w.clock.notAfter(l.Bound); known && (!found || at.Sub(after) < shortest) {
+		if at, known := w.clock.NotAfter(l.Bound); known && (!found || at.Sub(after) < shortest) {
 			shortest, found = at.Sub(after), true
 		}
 	}

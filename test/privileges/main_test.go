@@ -1,0 +1,66 @@
+// Package privileges proves that Slotwise may do what it does and nothing else.
+// Slotwise runs under its own ServiceAccount with the RBAC of manifests/, through
+// all that it does, and the API server's audit log is held against the roles: every
+// request was allowed, and every permission was used or has its reason written
+// down. So it is with IAM's policies and the calls that the simulated EC2 saw.
+//
+// Only tests come in.
+package privileges
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/controlplane"
+)
+
+// startTimeout limits the start of a bed.
+const startTimeout = 3 * time.Minute
+
+func TestMain(m *testing.M) {
+	klog.SetLogger(logr.Discard()) // what the processes have to say is in their logs
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(m.Run())
+}
+
+// must ends the test where there is an error.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// errorOf passes on the error of a call whose result nobody needs.
+func errorOf[T any](_ T, err error) error { return err }
+
+// start installs an overlay, with a leader and a standby, and has the API server
+// write down who does what.
+func start(t *testing.T, overlay bed.Overlay, args ...string) *bed.Bed {
+	t.Helper()
+	// client-go begins a watch with a list where the API server streams none, as those
+	// before Kubernetes 1.34 do not: the run needs all that it may need.
+	t.Setenv("KUBE_FEATURE_WatchListClient", "false")
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	b, err := bed.Start(ctx, bed.Options{
+		Options: controlplane.Options{Audit: true}, Overlay: overlay, Replicas: 2, Args: args,
+	})
+	must(t, err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			requests(t, b, slotwise) // what was refused may be the reason
+			b.Keep()
+			t.Log("logs of the control plane:", b.LogDir())
+		}
+		must(t, b.Stop())
+	})
+	return b
+}

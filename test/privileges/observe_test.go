@@ -1,0 +1,36 @@
+package privileges
+
+import (
+	"context"
+	"testing"
+
+	"slotwise.dev/slotwise/test/awsallocator"
+	"slotwise.dev/slotwise/test/bed"
+)
+
+// TestObserve goes through all that Slotwise does beside AWS's own controller.
+func TestObserve(t *testing.T) {
+	const node, pods = "watched", 2
+	b := start(t, bed.Observe, "--observe-interval=2s")
+	ctx, end := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- awsallocator.Run(ctx, b.Client, b.EC2) }()
+	t.Cleanup(func() {
+		end()
+		must(t, <-ended)
+	})
+	namespace := b.NewNamespace(t)
+	must(t, errorOf(b.AddNode(t.Context(), node, "t3.large", bed.Subnet)))
+	must(t, b.CreatePods(t.Context(), namespace, "pod", pods))
+	must(t, b.AwaitRunning(t.Context(), namespace, pods))
+	bindNobody(t, b, namespace, node)
+	misspell(t, b, bed.ConfigMap)
+	awaitNodeSlots(t, b, node)
+	scrapeStandby(t, b)
+
+	checkRBAC(t, b, "overlays/observe", slotwise, map[string]string{
+		"patch events.events.k8s.io": "an event that happens again is one with a count; TestManage has that",
+	})
+	checkRBAC(t, b, "overlays/observe", "slotwise-scheduler", nil)
+	checkIAM(t, b, "iam/observe.json")
+}

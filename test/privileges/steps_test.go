@@ -1,0 +1,196 @@
+package privileges
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/api/v1alpha1"
+	"slotwise.dev/slotwise/allocator/settings"
+	"slotwise.dev/slotwise/allocator/vpc"
+	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/controlplane"
+)
+
+// scrapeStandby has the standby serve its metrics beyond loopback, as it does in a
+// cluster, and reads them as Prometheus does.
+func scrapeStandby(t *testing.T, b *bed.Bed) {
+	t.Helper()
+	standby := b.Replicas[1]
+	must(t, standby.Stop())
+	must(t, b.AwaitLeading(t.Context(), b.Replicas[0]))
+	port, err := controlplane.FreePort()
+	must(t, err)
+	standby.Args = []string{fmt.Sprintf("--metrics-address=:%d", port)}
+	must(t, standby.Start(t.Context()))
+	must(t, scrape(t.Context(), prometheus(t, b), b, port))
+}
+
+// scrape reads metrics with Prometheus's token, over TLS that Slotwise's CA
+// vouches for.
+func scrape(ctx context.Context, token string, b *bed.Bed, port int) error {
+	secret, err := b.Client.CoreV1().Secrets(bed.Namespace).Get(ctx, "slotwise-scheduler-client", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(secret.Data["ca.crt"])
+	transport := &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots}}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://localhost:%d/metrics", port), http.NoBody)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	answer, err := transport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("metrics are answered %s", answer.Status)
+	}
+	return errors.Join(err, answer.Body.Close())
+}
+
+// prometheus makes a ServiceAccount that may read metrics, as the comment of
+// manifests/monitoring says, and returns its token.
+func prometheus(t *testing.T, b *bed.Bed) string {
+	t.Helper()
+	const name, namespace = "metrics-reader", "default"
+	meta := metav1.ObjectMeta{Name: name}
+	must(t, b.Kube.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}}))
+	must(t, b.Kube.Create(t.Context(), &rbacv1.ClusterRole{
+		ObjectMeta: meta,
+		Rules:      []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{"/metrics"}}},
+	}))
+	must(t, b.Kube.Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: meta,
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: name, Namespace: namespace}},
+	}))
+	request, err := b.Client.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	must(t, err)
+	return request.Status.Token
+}
+
+// misspell writes a setting that cannot be read, and waits until that is said.
+func misspell(t *testing.T, b *bed.Bed, configMap types.NamespacedName) {
+	t.Helper()
+	must(t, b.Configure(t.Context(), map[string]string{settings.KeyEnabled: "true", settings.KeyWarmIPTarget: "many"}))
+	must(t, b.AwaitEvent(t.Context(), "ConfigMap", configMap.Namespace, configMap.Name, allocator.ReasonInvalidSetting, "many"))
+}
+
+// bindNobody has a pod bound that has gone since it was scheduled: what became of
+// it is looked up.
+func bindNobody(t *testing.T, b *bed.Bed, namespace, node string) {
+	t.Helper()
+	leader, err := b.Leader(t.Context())
+	must(t, err)
+	extender, err := b.Extender(t.Context(), leader)
+	must(t, err)
+	gone := bed.Pod(namespace, "gone")
+	gone.UID = "gone"
+	if err := extender.Bind(t.Context(), gone, node); err == nil {
+		t.Error("a pod that is not there was bound")
+	}
+}
+
+// bindByOthers binds a pod past the extender, and waits until it has its address.
+func bindByOthers(t *testing.T, b *bed.Bed, namespace, node string) {
+	t.Helper()
+	must(t, b.CreatePods(t.Context(), namespace, "other", 1, bed.Scheduler("nobody")))
+	must(t, b.Client.CoreV1().Pods(namespace).Bind(t.Context(), &corev1.Binding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "other-0"},
+		Target:     corev1.ObjectReference{Kind: "Node", Name: node},
+	}, metav1.CreateOptions{}))
+	must(t, b.Until(t.Context(), "the pod that others bound has its address", func(ctx context.Context) error {
+		var p corev1.Pod
+		err := b.Kube.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "other-0"}, &p)
+		if err == nil && p.Annotations[vpc.Annotation] == "" {
+			err = fmt.Errorf("it has the annotations %v", p.Annotations)
+		}
+		return err
+	}))
+}
+
+// double gives the pod twin the address of another, as an old leader that was
+// frozen for longer than its lease might, and waits until one of them is evicted.
+func double(t *testing.T, b *bed.Bed, namespace, of, twin string) {
+	t.Helper()
+	var p corev1.Pod
+	must(t, b.Kube.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: of}, &p))
+	config := rest.CopyConfig(b.Admin)
+	config.Impersonate = rest.ImpersonationConfig{UserName: user(slotwise)}
+	kube, err := kubernetes.NewForConfig(config)
+	must(t, err)
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, vpc.Annotation, p.Annotations[vpc.Annotation])
+	must(t, errorOf(kube.CoreV1().Pods(namespace).Patch(t.Context(), twin, types.MergePatchType, patch, metav1.PatchOptions{})))
+	must(t, b.Until(t.Context(), "one of two pods with one address is evicted", func(ctx context.Context) error {
+		var pods corev1.PodList
+		if err := b.Kube.List(ctx, &pods, client.InNamespace(namespace)); err != nil {
+			return err
+		}
+		live := 0
+		for _, p := range pods.Items {
+			if (p.Name == of || p.Name == twin) && p.DeletionTimestamp == nil {
+				live++
+			}
+		}
+		if live == 2 {
+			return fmt.Errorf("%s and %s are both there", of, twin)
+		}
+		return nil
+	}))
+}
+
+// managedController turns AWS's managed controller on or off, and waits until
+// Slotwise stands aside, or works on.
+func managedController(t *testing.T, b *bed.Bed, namespace string, on bool) {
+	t.Helper()
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: bed.ConfigMap.Namespace, Name: bed.ConfigMap.Name}}
+	must(t, client.IgnoreAlreadyExists(b.Kube.Create(t.Context(), cm.DeepCopy())))
+	patch := fmt.Appendf(nil, `{"data":{%q:"%t"}}`, settings.KeyEnabled, on)
+	must(t, b.Kube.Patch(t.Context(), cm, client.RawPatch(types.MergePatchType, patch)))
+	what := fmt.Sprintf("Windows pods are left alone: %t", on)
+	must(t, b.Until(t.Context(), what, func(ctx context.Context) error {
+		p := bed.Pod(namespace, "probe")
+		if err := b.Kube.Create(ctx, p, client.DryRunAll); err != nil {
+			return err
+		}
+		if _, asks := p.Spec.Containers[0].Resources.Requests[vpc.Resource]; asks == on {
+			return fmt.Errorf("one asks for an address: %t", asks)
+		}
+		return nil
+	}))
+}
+
+// awaitNodeSlots waits until a node's slots are shown.
+func awaitNodeSlots(t *testing.T, b *bed.Bed, node string) {
+	t.Helper()
+	o := &unstructured.Unstructured{}
+	o.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("NodeSlots"))
+	must(t, b.Until(t.Context(), "NodeSlots shows "+node, func(ctx context.Context) error {
+		if err := b.Kube.Get(ctx, client.ObjectKey{Name: node}, o); err != nil {
+			return err
+		}
+		if _, shown, err := unstructured.NestedInt64(o.Object, "status", "slots"); err != nil || !shown {
+			return errors.Join(errors.New("it has no status"), err)
+		}
+		return nil
+	}))
+}

@@ -1,0 +1,86 @@
+// Package walk installs Slotwise as README.md says, by its very commands, with the
+// real kubectl and from an empty cluster, uses it, and uninstalls it; and checks that
+// README.md leaves no message of Slotwise unexplained.
+//
+// Only tests come in.
+package walk
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+// root is the folder in which a user types the commands.
+const root = "../.."
+
+func TestMain(m *testing.M) {
+	klog.SetLogger(logr.Discard()) // what the processes have to say is in their logs
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(m.Run())
+}
+
+// must ends the test where there is an error.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// errorOf passes on the error of a call whose result nobody needs.
+func errorOf[T any](_ T, err error) error { return err }
+
+func readme(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	must(t, err)
+	return string(text)
+}
+
+// block finds the commands in README.md that are marked with a name:
+//
+//	<!-- walk: name -->
+//	```sh
+func block(t *testing.T, name string) string {
+	t.Helper()
+	marked := regexp.MustCompile("(?s)<!-- walk: " + regexp.QuoteMeta(name) + " -->\\s*```sh\n(.*?)```")
+	found := marked.FindStringSubmatch(readme(t))
+	if found == nil {
+		t.Fatalf("README.md has no commands marked %q", name)
+	}
+	return found[1]
+}
+
+// shell runs commands as an administrator types them, in the root of the
+// repository, and returns what they print.
+type shell struct {
+	kubeconfig string
+	files      string // where the commands leave their files
+}
+
+func (s shell) run(ctx context.Context, t *testing.T, commands string) (string, error) {
+	t.Helper()
+	manifests, err := filepath.Abs(filepath.Join(root, "manifests"))
+	must(t, err)
+	tools, err := filepath.Abs(filepath.Join(root, "test", "tools", "bin"))
+	must(t, err)
+	if err := os.Symlink(manifests, filepath.Join(s.files, "manifests")); err != nil && !os.IsExist(err) {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, "sh", "-e", "-c", commands)
+	cmd.Dir = s.files
+	path := strings.Join([]string{os.Getenv("KUBEBUILDER_ASSETS"), tools, os.Getenv("PATH")}, string(os.PathListSeparator))
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+s.kubeconfig, "PATH="+path)
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s\n%s", commands, out)
+	return string(out), err
+}

@@ -1,0 +1,54 @@
+package walk
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestTroubleshooting: README.md has every text by which Slotwise says that
+// something is wrong, so that whoever searches for it finds what to do. Of texts with
+// a mend after a colon it has at least one of the two parts.
+func TestTroubleshooting(t *testing.T) {
+	text := strings.Join(strings.Fields(readme(t)), " ")
+	for name, c := range map[string]struct {
+		file    string
+		pattern string // with the text as its group
+	}{
+		"refusals of filter":  {"extender/refusal.go", `(?m)^\t\w+:\s+"(\w+ .*)",$`},
+		"refusals of bind":    {"allocator/bind.go", `err\w+\s+= errors.New\("(.*)"\)`},
+		"bind as a request":   {"extender/bind.go", `errors.New\("(.*)"\)`},
+		"filter as a request": {"extender/request.go", `errors.New\("(the request .*)"`},
+		"pods in requests":    {"extender/pod.go", `errors.New\("(a pod .*)"`},
+		"standbys":            {"extender/handler.go", `errors.New\("(.*)"`},
+		"events":              {"allocator/events.go", `Reason\w+\s+= "(\w+)"`},
+		"alerts":              {"manifests/monitoring/rules.yaml", `- alert: (\w+)`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			source, err := os.ReadFile(filepath.Join(root, c.file))
+			must(t, err)
+			found := regexp.MustCompile(c.pattern).FindAllStringSubmatch(string(source), -1)
+			if len(found) == 0 {
+				t.Fatalf("%s has no such text", c.file)
+			}
+			for _, f := range found {
+				if !mentions(text, f[1]) {
+					t.Errorf("README.md does not mention %q of %s", f[1], c.file)
+				}
+			}
+		})
+	}
+}
+
+// mentions says that a text has a message, or the part of it before or after its
+// first colon.
+func mentions(text, message string) bool {
+	for _, part := range append(strings.SplitN(message, ":", 2), message) {
+		if part = strings.TrimSpace(part); part != "" && strings.Contains(text, part) {
+			return true
+		}
+	}
+	return false
+}
