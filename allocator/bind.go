@@ -25,6 +25,7 @@ var (
 	errOff         = errors.New("Slotwise is switched off")
 	errFull        = errors.New("the node has no address left")
 	errNotSent     = errors.New("not bound")
+	errOvertaken   = errors.New("another attempt to bind the pod has ended this one")
 	errNoRoom      = errors.New("the node's subnet has no room for another address")
 )
 
@@ -35,8 +36,8 @@ type binding struct {
 	key     types.NamespacedName
 	answer  chan outcome // of the latest Bind; takes one
 	address netip.Prefix // as it is posted; invalid before, and in mode observe
-	posts   int          // requests to the API server under way
-	posted  bool         // there was one
+	posts   int          // requests to the API server so far
+	open    int          // of these, those under way
 	since   time.Time    // when it last made progress
 	lost    time.Time    // when the answer to a post was lost; zero: never
 }
@@ -46,7 +47,7 @@ type binding struct {
 const lostTimeout = 70 * time.Second
 
 // inDoubt says that a post may yet be carried out.
-func (b *binding) inDoubt() bool { return b.posts > 0 || time.Since(b.lost) < lostTimeout }
+func (b *binding) inDoubt() bool { return b.open > 0 || time.Since(b.lost) < lostTimeout }
 
 type outcome struct {
 	grant ledger.Grant
@@ -110,7 +111,7 @@ func (n *node) obtain(ctx context.Context, key types.NamespacedName, uid types.U
 	}
 	select {
 	case o := <-answer:
-		return b, n.prepare(b, o)
+		return b, n.prepare(uid, b, o)
 	case <-ctx.Done():
 		n.abandon(uid, answer)
 		return nil, fmt.Errorf("no answer from EC2 in time: %w", ctx.Err())
@@ -144,26 +145,28 @@ func (n *node) unfit() error {
 	return errFull
 }
 
-// prepare enters the address that a binding is about to be posted with.
-func (n *node) prepare(b *binding, o outcome) error {
+// prepare enters the address that a binding is about to be posted with. A binding
+// that has ended meanwhile keeps no address, so it must not be posted.
+func (n *node) prepare(uid types.UID, b *binding, o outcome) error {
 	if o.err != nil {
 		return o.err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if address := n.format(o.grant); b.address != address {
-		b.address = address
+	if n.bindings[uid] != b {
+		return errOvertaken
 	}
-	b.since, b.posted = time.Now(), true
+	b.address, b.since = n.format(o.grant), time.Now()
 	b.posts++
+	b.open++
 	return nil
 }
 
 // abandon takes back what a bind was promised, unless another bind of the same
-// pod has taken over, or an earlier post of it may yet be carried out.
+// pod has taken over, or it was posted before: then only the API server knows.
 func (n *node) abandon(uid types.UID, answer chan outcome) {
 	n.update(func(l *ledger.Ledger, now time.Time) {
-		if b := n.bindings[uid]; b != nil && b.answer == answer && !b.inDoubt() {
+		if b := n.bindings[uid]; b != nil && b.answer == answer && b.posts == 0 {
 			n.finish(uid)
 			l.Cancel(uid, now)
 		}
@@ -208,7 +211,7 @@ func (n *node) lastWaitingBind() (last types.UID, b *binding) {
 func (n *node) post(ctx context.Context, uid types.UID, b *binding) error {
 	err := n.write(ctx, uid, b)
 	n.mu.Lock()
-	b.posts--
+	b.open--
 	b.since = time.Now()
 	if err != nil && !refuses(err) {
 		b.lost = b.since
@@ -254,32 +257,42 @@ func refuses(err error) bool {
 // brings the ledger to it.
 func (n *node) verify(ctx context.Context, uid types.UID, b *binding) (bound bool) {
 	n.mu.Lock()
-	doubt := b.inDoubt()
+	posts, doubt := b.posts, b.inDoubt()
 	n.mu.Unlock()
 	p, err := n.a.kube.CoreV1().Pods(b.key.Namespace).Get(ctx, b.key.Name, metav1.GetOptions{})
 	switch {
-	case apierrors.IsNotFound(err) || err == nil && p.UID != uid:
+	case apierrors.IsNotFound(err) || err == nil && (p.UID != uid || finished(p)):
 		// Whether the pod ever ran with the address is unknown: it cools.
-		n.drop(uid, b, (*ledger.Ledger).End)
+		n.drop(uid, b, posts, (*ledger.Ledger).End)
 	case err != nil:
 		return false
 	case p.Spec.NodeName == n.name:
-		n.a.pods.observe(p)
+		n.confirm(b)
 		return true
 	case p.Spec.NodeName != "" || !doubt:
-		n.drop(uid, b, (*ledger.Ledger).Cancel)
+		n.drop(uid, b, posts, (*ledger.Ledger).Cancel)
 	}
 	return false
 }
 
-// drop ends a binding that came to nothing.
-func (n *node) drop(uid types.UID, b *binding, release func(*ledger.Ledger, types.UID, time.Time)) {
+// drop ends a binding that came to nothing, unless it was posted again after the
+// API server was asked: what it said before that no longer counts.
+func (n *node) drop(uid types.UID, b *binding, posts int, release func(*ledger.Ledger, types.UID, time.Time)) {
 	n.update(func(l *ledger.Ledger, now time.Time) {
-		if n.bindings[uid] == b && b.posts == 0 {
+		if n.bindings[uid] == b && b.posts == posts && b.open == 0 {
 			n.finish(uid)
 			release(l, uid, now)
 		}
 	})
+}
+
+// confirm notes that the pod is bound. The binding stays, and keeps the address, until
+// the watch shows the pod or its end: to take the pod up here might bring back one
+// whose end the watch has just told.
+func (n *node) confirm(b *binding) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	b.since = time.Now()
 }
 
 // settleElsewhere makes sure that a pod has no binding in doubt on another
@@ -339,7 +352,7 @@ func (n *node) overdue(before time.Time) map[types.UID]*binding {
 	defer n.mu.Unlock()
 	out := map[types.UID]*binding{}
 	for uid, b := range n.bindings {
-		if b.posted && b.posts == 0 && b.since.Before(before) {
+		if b.posts > 0 && b.open == 0 && b.since.Before(before) {
 			out[uid] = b
 		}
 	}

@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,12 +36,31 @@ func Watched(configMap types.NamespacedName) cache.Options {
 		}
 		return cache.ByObject{Namespaces: namespaces}
 	}
-	return cache.Options{ByObject: map[client.Object]cache.ByObject{
-		&corev1.Node{}:       {Label: labels.SelectorFromSet(labels.Set{vpc.LabelOS: vpc.Windows}), Transform: stripNode},
-		&corev1.ConfigMap{}:  only(configMap, ManagedConfigMap),
-		&appsv1.Deployment{}: only(OldController),
-	}}
+	return cache.Options{
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Node{}:       {Label: labels.SelectorFromSet(labels.Set{vpc.LabelOS: vpc.Windows}), Transform: stripNode},
+			&corev1.ConfigMap{}:  only(configMap, ManagedConfigMap),
+			&appsv1.Deployment{}: only(OldController),
+		},
+		NewInformer: newInformer,
+	}
 }
+
+// newInformer makes informers that can be ended at any time. After an API server was
+// away, client-go's reflector sleeps for up to a minute before it streams its list
+// again, and does not hear that it is to end; the manager gives up the lease only
+// after it. The lists are short here, and are as well asked for as a whole.
+func newInformer(lw toolscache.ListerWatcher, obj runtime.Object, resync time.Duration, by toolscache.Indexers) toolscache.SharedIndexInformer {
+	return toolscache.NewSharedIndexInformer(unstreamed{lw, toolscache.ToListerWatcherWithContext(lw)}, obj, resync, by)
+}
+
+type unstreamed struct {
+	toolscache.ListerWatcher
+	toolscache.ListerWatcherWithContext
+}
+
+// IsWatchListSemanticsUnSupported is what client-go asks before it streams a list.
+func (unstreamed) IsWatchListSemanticsUnSupported() bool { return true }
 
 // stripNode drops what is not used of a Node.
 func stripNode(obj any) (any, error) {

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
@@ -58,6 +59,11 @@ func bound(extra ...fields.Selector) string {
 	)...).String()
 }
 
+// watchBackoff is the pause before the API server is asked for pods again. Addresses
+// wait for what it tells, and the reflector does not end in mid-pause, so it grows far
+// less than client-go's own.
+var watchBackoff = wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 3, Cap: 2 * time.Second}
+
 func (w *podWatch) run(ctx context.Context) {
 	pods := w.a.kube.CoreV1().Pods(metav1.NamespaceAll)
 	lw := &cache.ListWatch{
@@ -70,7 +76,10 @@ func (w *podWatch) run(ctx context.Context) {
 			return pods.Watch(ctx, o)
 		},
 	}
-	r := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(lw, w.a.kube), &corev1.Pod{}, w, cache.ReflectorOptions{Name: "windows-pods"})
+	r := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(lw, w.a.kube), &corev1.Pod{}, w, cache.ReflectorOptions{
+		Name:    "windows-pods",
+		Backoff: &watchBackoff,
+	})
 	r.RunWithContext(ctx)
 }
 
@@ -150,6 +159,11 @@ func asks(p *corev1.Pod) bool {
 	return has
 }
 
+// finished says that a pod needs its address no longer, though it still exists.
+func finished(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+}
+
 // Add notes a pod that appeared.
 func (w *podWatch) Add(obj any) error { return w.Update(obj) }
 
@@ -209,7 +223,7 @@ func (w *podWatch) observe(p *corev1.Pod) {
 	if p.Spec.HostNetwork {
 		return
 	}
-	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+	if finished(p) {
 		w.ended(p.UID)
 		return
 	}

@@ -58,6 +58,21 @@ func TestI2APIServerAway(t *testing.T) {
 	s.awaitAgreement(n)
 }
 
+// TestEndsWithoutAPIServer ends Slotwise when the API server has been away for a
+// while: only then is its lease given up, so nothing may hold that up.
+func TestEndsWithoutAPIServer(t *testing.T) {
+	t.Parallel()
+	s := start(t, prefixMode)
+	s.bound(4, s.node(threeSlots))
+	s.wire.away()
+	time.Sleep(20 * time.Second)
+	began := time.Now()
+	s.stop()
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
 // TestWatchesCut ends the watches again and again while pods come and go: what they
 // did not tell is found out by listing.
 func TestWatchesCut(t *testing.T) {

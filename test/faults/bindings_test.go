@@ -73,6 +73,37 @@ func TestI7LostBindings(t *testing.T) {
 	}
 }
 
+// TestI1OldAnswers has the API server say that a pod is not bound, and holds what it
+// said up until the pod is bound after all. The watch does not show that yet: the
+// address must not be given to another pod.
+func TestI1OldAnswers(t *testing.T) {
+	t.Parallel()
+	s := start(t, prefixMode)
+	n := s.node(threeSlots)
+	p := s.pods(1)[0]
+	flow := s.wire.stallWatches()
+	s.wire.inject(about("/pods/"+p.Name+"/binding"), first(unsent))
+	asked, tell := make(chan struct{}), make(chan struct{})
+	s.wire.inject(about("/pods/"+p.Name), first(heldUp(asked, tell)))
+
+	refused := make(chan error, 1)
+	go func() { refused <- s.bind(p, n) }()
+	s.awaitClosed(asked, "the API server is asked what became of the pod")
+	s.must(s.bind(p, n))
+	close(tell)
+	if err := <-refused; err == nil {
+		t.Error("a request that was never sent bound the pod")
+	}
+	holders := map[netip.Addr]string{s.address(p): p.Name}
+	for _, q := range s.bound(31, n) {
+		if holder := holders[s.address(q)]; holder != "" {
+			t.Errorf("I1: %s has the address of %s", q.Name, holder)
+		}
+	}
+	flow()
+	s.awaitAgreement(n)
+}
+
 // awaitAllRemaining waits until the addresses that nodes can give, and those that
 // their pods hold, are all that their slots can have.
 func (s *system) awaitAllRemaining(nodes ...node) {

@@ -285,6 +285,17 @@ func late(after time.Duration, done func()) carrier {
 	}
 }
 
+// heldUp has a request answered at once, and the answer arrive when it may. It tells
+// when the answer is on its way.
+func heldUp(answered chan<- struct{}, arrive <-chan struct{}) carrier {
+	return func(r *http.Request, pass roundTripper) (*http.Response, error) {
+		answer, err := pass(r)
+		close(answered)
+		<-arrive
+		return answer, err
+	}
+}
+
 // conflict is the answer to a write that another one has overtaken.
 func conflict(r *http.Request, _ roundTripper) (*http.Response, error) {
 	status := apierrors.NewConflict(schema.GroupResource{Resource: "things"}, r.URL.Path, fmt.Errorf("the object has been modified")).Status()
