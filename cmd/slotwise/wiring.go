@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"os"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -29,6 +30,11 @@ import (
 
 // leaseName is the Lease by which replicas agree on a leader.
 const leaseName = "slotwise"
+
+// shutdownTimeout is how long a replica may take to end. The lease is given up only
+// then, so what hangs, such as a request to an API server that is away, is cut off:
+// the next leader finds out what became of it, as after a crash.
+const shutdownTimeout = 10 * time.Second
 
 // newLease makes the lock by which replicas agree on a leader. A request for it
 // may take half of the time in which it must be renewed, no longer.
@@ -76,6 +82,7 @@ func newManager(rc *rest.Config, c config, lease *allocator.Lease, serving func(
 		LeaseDuration:                       &c.leaseDuration,
 		RenewDeadline:                       &c.renewDeadline,
 		RetryPeriod:                         &c.retryPeriod,
+		GracefulShutdownTimeout:             new(shutdownTimeout),
 	})
 }
 
