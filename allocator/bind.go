@@ -54,6 +54,16 @@ type outcome struct {
 	err   error
 }
 
+// tell answers the latest Bind. One answer may follow another that was not taken yet;
+// whoever calls it holds the node's lock, so it must not wait for that.
+func (b *binding) tell(o outcome) {
+	select {
+	case <-b.answer:
+	default:
+	}
+	b.answer <- o
+}
+
 // Bind takes an address on a node and binds the pod with it, in one write: the
 // API server copies the annotations of a Binding onto the pod. Where the
 // address must come from EC2 first, Bind waits for it until ctx ends. A pod
@@ -183,7 +193,7 @@ func (n *node) refuseUnfit() {
 		}
 		n.ledger.Cancel(uid, time.Now())
 		n.finish(uid)
-		b.answer <- outcome{err: err}
+		b.tell(outcome{err: err})
 	}
 }
 

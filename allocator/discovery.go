@@ -134,7 +134,7 @@ func (n *node) turnAway(why error) {
 		if n.awaits(uid) {
 			n.finish(uid)
 			n.ledger.Cancel(uid, time.Now())
-			b.answer <- outcome{err: why}
+			b.tell(outcome{err: why})
 		}
 	}
 }

@@ -148,7 +148,7 @@ func (n *node) compare(b *budget, shown cloud.Subnet) {
 func (n *node) deliver(g ledger.Grant) {
 	n.given = time.Now()
 	if b, binding := n.bindings[g.Pod]; binding {
-		b.answer <- outcome{grant: g}
+		b.tell(outcome{grant: g})
 		return
 	}
 	if p, bound := n.pods[g.Pod]; bound {
