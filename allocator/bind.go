@@ -289,7 +289,7 @@ func (n *node) verify(ctx context.Context, uid types.UID, b *binding) (bound boo
 // API server was asked: what it said before that no longer counts.
 func (n *node) drop(uid types.UID, b *binding, posts int, release func(*ledger.Ledger, types.UID, time.Time)) {
 	n.update(func(l *ledger.Ledger, now time.Time) {
-		if n.bindings[uid] == b && b.posts == posts && b.open == 0 {
+		if n.bindings[uid] == b && b.posts == posts {
 			n.finish(uid)
 			release(l, uid, now)
 		}

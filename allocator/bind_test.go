@@ -31,6 +31,8 @@ func TestI1EndedBindingIsNotPosted(t *testing.T) {
 	}
 }
 
+// What the API server said before a post says nothing about it, neither while it is
+// under way nor once it was carried out.
 func TestI1BindingUnderWayIsNotDropped(t *testing.T) {
 	n, uid, b := begun()
 	looked := b.posts
