@@ -36,6 +36,7 @@ type Source struct {
 	certificate func() (*tls.Certificate, error)
 	clientCAs   func() (*x509.CertPool, error)
 	ready       chan struct{}
+	metrics     *Metrics
 }
 
 // Ready is closed once there is a certificate to serve.
@@ -60,7 +61,7 @@ func (s *Source) MutualTLS() *tls.Config {
 		config := &tls.Config{
 			ClientAuth:       tls.RequireAndVerifyClientCert,
 			ClientCAs:        cas,
-			VerifyConnection: isScheduler,
+			VerifyConnection: s.verifyScheduler,
 			// A resumed session would rest on the CAs of an earlier moment.
 			SessionTicketsDisabled: true,
 		}
@@ -71,8 +72,15 @@ func (s *Source) MutualTLS() *tls.Config {
 	return config
 }
 
-func isScheduler(state tls.ConnectionState) error {
-	return state.PeerCertificates[0].VerifyHostname(SchedulerName)
+// verifyScheduler notes the end of the certificate that kube-scheduler shows: where
+// that is a copy, nobody else knows when it was made.
+func (s *Source) verifyScheduler(state tls.ConnectionState) error {
+	shown := state.PeerCertificates[0]
+	if err := shown.VerifyHostname(SchedulerName); err != nil {
+		return err
+	}
+	s.metrics.ends(shownCertificate, shown)
+	return nil
 }
 
 // newPool reads all CAs out of PEM.

@@ -28,6 +28,7 @@ func Files(mgr manager.Manager, dir string, m *Metrics) (*Source, error) {
 		certificate: func() (*tls.Certificate, error) { return watcher.GetCertificate(nil) },
 		clientCAs:   func() (*x509.CertPool, error) { return readPool(filepath.Join(dir, caCert)) },
 		ready:       make(chan struct{}),
+		metrics:     m,
 	}
 	close(s.ready)
 	return s, nil

@@ -80,12 +80,16 @@ func TestFiles(t *testing.T) {
 	}
 	<-source.Ready()
 	url := serve(t, source.MutualTLS())
-	scheduler := ca.client(SchedulerName, clientAuth, later)
+	copied := later.Add(30 * time.Minute)
+	scheduler := ca.client(SchedulerName, clientAuth, copied)
 	if err := get(t, url, ca.CertPEM, scheduler); err != nil {
 		t.Fatal(err)
 	}
-
+	if err := get(t, url, ca.CertPEM, ca.client("somebody", clientAuth, later)); err == nil {
+		t.Fatal("somebody else was let in")
+	}
 	wantEnd(t, registry, "serving", later)
+	wantEnd(t, registry, "scheduler-shown", copied)
 
 	later = later.Add(time.Hour)
 	mount(next, later)
@@ -94,6 +98,7 @@ func TestFiles(t *testing.T) {
 		t.Error("a client of the CA that has gone is let in")
 	}
 	wantEnd(t, registry, "serving", later)
+	wantEnd(t, registry, "scheduler-shown", later)
 }
 
 func wantEnd(t *testing.T, registry *prometheus.Registry, certificate string, want time.Time) {

@@ -11,6 +11,7 @@ const (
 	servingCertificate   = "serving"
 	caCertificate        = "ca"
 	schedulerCertificate = "scheduler-client"
+	shownCertificate     = "scheduler-shown"
 )
 
 // Metrics tell when the certificates end.
@@ -22,7 +23,7 @@ type Metrics struct {
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{notAfter: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "slotwise_certificate_not_after_timestamp_seconds",
-		Help: "End of a certificate, in seconds since 1970: serving, ca (the one that signs), scheduler-client. The last two only where Slotwise makes them itself.",
+		Help: "End of a certificate, in seconds since 1970: serving, ca (the one that signs), scheduler-client, scheduler-shown (as kube-scheduler showed it last; a copy may be older). ca and scheduler-client only where Slotwise makes them itself.",
 	}, []string{"certificate"})}
 	r.MustRegister(m.notAfter)
 	return m

@@ -139,7 +139,7 @@ type material struct {
 }
 
 func (k *keeper) source() *Source {
-	return &Source{certificate: k.certificate, clientCAs: k.clientCAs, ready: k.ready}
+	return &Source{certificate: k.certificate, clientCAs: k.clientCAs, ready: k.ready, metrics: k.metrics}
 }
 
 // addTo adds the keeper to the manager, with a cache of its own, so that the

@@ -134,6 +134,13 @@ var cases = map[string]struct {
 		series: map[string]string{`slotwise_certificate_not_after_timestamp_seconds{pod="a",certificate="serving"}`: "1209600x75"},
 		want:   map[string]firing{"SlotwiseCertificateNearEnd": {61, end, "The certificate serving ends in 13d 22h 59m 0s."}},
 	},
+	"what kube-scheduler shows is near its end": {
+		series: map[string]string{`slotwise_certificate_not_after_timestamp_seconds{pod="a",certificate="scheduler-shown"}`: "1209600x75"},
+		want:   map[string]firing{"SlotwiseCertificateNearEnd": {61, end, "The certificate scheduler-shown ends in 13d 22h 59m 0s."}},
+	},
+	"what kube-scheduler showed to one that leads no longer": {
+		series: map[string]string{`slotwise_certificate_not_after_timestamp_seconds{pod="b",certificate="scheduler-shown"}`: "1209600x75"},
+	},
 }
 
 // TestAlerts: each alert fires on series that mean trouble, when it should, and on
