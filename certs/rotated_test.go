@@ -119,7 +119,7 @@ func addWebhook(mgr manager.Manager, source *Source) error {
 	s := ctrlwebhook.NewServer(ctrlwebhook.Options{
 		Host: "127.0.0.1", Port: webhookPort, TLSOpts: []func(*tls.Config){source.ServingTLS},
 	})
-	webhook.Register(s, scheme.Scheme, webhook.Options{Enabled: func(context.Context) bool { return true }})
+	webhook.Register(s, scheme.Scheme, webhook.Options{Enabled: func(context.Context) (bool, error) { return true, nil }})
 	return mgr.Add(s)
 }
 

@@ -73,7 +73,7 @@ func serve(ctx context.Context) (url string, ca []byte, err error) {
 		},
 	}})
 	Register(counting{server}, scheme.Scheme, Options{
-		Enabled:       func(context.Context) bool { return enabled.Load() },
+		Enabled:       func(context.Context) (bool, error) { return enabled.Load(), nil },
 		SchedulerName: schedulerName,
 	})
 	go func() {

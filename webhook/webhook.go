@@ -22,8 +22,8 @@ const Path = "/mutate-pods"
 // Options configure the webhook.
 type Options struct {
 	// Enabled tells whether enable-windows-ipam is on at this moment. While it
-	// is off every pod passes untouched.
-	Enabled func(context.Context) bool
+	// is off every pod passes untouched; while it cannot be told, none passes.
+	Enabled func(context.Context) (bool, error)
 
 	// SchedulerName is the scheduler that pods in need of an address get if they
 	// asked for none. Empty: they keep what they have.
@@ -40,10 +40,14 @@ type defaulter struct{ Options }
 
 var _ admission.Defaulter[*corev1.Pod] = defaulter{}
 
-// Default changes the pod as it is created. It never refuses one.
+// Default changes the pod as it is created. It refuses one only where it cannot tell
+// what to do.
 func (d defaulter) Default(ctx context.Context, pod *corev1.Pod) error {
-	if !NeedsAddress(pod) || !d.Enabled(ctx) {
+	if !NeedsAddress(pod) {
 		return nil
+	}
+	if enabled, err := d.Enabled(ctx); err != nil || !enabled {
+		return err
 	}
 	AddResource(pod)
 	if d.SchedulerName != "" && asksForNoScheduler(pod) {

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -9,8 +10,8 @@ import (
 )
 
 func TestDefault(t *testing.T) {
-	on := func(context.Context) bool { return true }
-	off := func(context.Context) bool { return false }
+	on := func(context.Context) (bool, error) { return true, nil }
+	off := func(context.Context) (bool, error) { return false, nil }
 	windows := corev1.PodSpec{OS: &corev1.PodOS{Name: corev1.Windows}, Containers: []corev1.Container{{}}}
 	linux := corev1.PodSpec{OS: &corev1.PodOS{Name: corev1.Linux}, Containers: []corev1.Container{{}}}
 	by := func(scheduler string, spec corev1.PodSpec) corev1.PodSpec {
@@ -41,5 +42,18 @@ func TestDefault(t *testing.T) {
 				t.Errorf("Default (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A pod that went by unseen could be bound where there is no address for it.
+func TestDefaultRefusesWhileItCannotTell(t *testing.T) {
+	unknown := errors.New("the ConfigMap cannot be read")
+	d := defaulter{Options{Enabled: func(context.Context) (bool, error) { return false, unknown }}}
+	windows := &corev1.Pod{Spec: corev1.PodSpec{OS: &corev1.PodOS{Name: corev1.Windows}}}
+	if err := d.Default(t.Context(), windows); !errors.Is(err, unknown) {
+		t.Errorf("a Windows pod: %v, want %v", err, unknown)
+	}
+	if err := d.Default(t.Context(), &corev1.Pod{}); err != nil {
+		t.Errorf("a Linux pod: %v, want none", err)
 	}
 }

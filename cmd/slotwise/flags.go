@@ -56,7 +56,8 @@ or that of --kubeconfig; the credentials for AWS are the SDK's default chain.`,
   slotwise run
 
   # on a machine, against a simulated EC2
-  slotwise run --kubeconfig admin.conf --ec2-endpoint http://127.0.0.1:4566 --aws-region us-west-2`,
+  slotwise run --kubeconfig admin.conf --namespace slotwise-system \
+    --ec2-endpoint http://127.0.0.1:4566 --aws-region us-west-2`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.complete(); err != nil {
@@ -88,7 +89,7 @@ func (c *config) register(f *pflag.FlagSet) {
 	f.StringVar(&c.healthAddress, "health-address", ":8081", "where /healthz and /readyz are served (HTTP: they tell nothing); "+nowhere+": nowhere")
 	f.DurationVar(&c.bindTimeout, "bind-timeout", 25*time.Second, "the longest that a bind waits for EC2; must be less than the extender's httpTimeout in the scheduler's configuration")
 
-	f.StringVar(&c.certDir, "cert-dir", "", "folder with tls.crt, tls.key and ca.crt, as cert-manager mounts them; empty: certificates are made, kept in a Secret and rotated")
+	f.StringVar(&c.certDir, "cert-dir", "", "folder with tls.crt, tls.key and ca.crt, as cert-manager mounts them; kube-scheduler must then show a certificate of that CA for the DNS name slotwise-scheduler, and caBundle of the webhook is yours to fill (cert-manager.io/inject-ca-from); empty: certificates are made, kept in Secrets and rotated")
 	f.StringSliceVar(&c.certNames, "cert-names", nil, "further DNS names for the certificates that are made, beside those of the Services: where the scheduler or the API server reaches Slotwise by another name")
 	f.StringVar(&c.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the lease, the Secrets and this pod; default: $POD_NAMESPACE")
 	f.StringVar(&c.podName, "pod-name", os.Getenv("POD_NAME"), "name of this pod, which gets the label of the leader; default: $POD_NAME; empty: no pod is labelled")

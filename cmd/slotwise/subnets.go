@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"strings"
@@ -38,9 +37,7 @@ and subnets from EC2. It fails if somewhere they do not fit.`,
 			return subnets(cmd.Context(), cmd.OutOrStdout(), c)
 		},
 	}
-	f := cmd.Flags()
-	f.AddGoFlag(flag.Lookup("kubeconfig"))
-	c.registerSources(f)
+	c.registerSources(cmd.Flags())
 	return cmd
 }
 

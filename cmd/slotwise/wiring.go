@@ -155,9 +155,9 @@ func addWebhook(mgr ctrl.Manager, a *allocator.Allocator, c config) error {
 	}
 	webhook.Register(mgr.GetWebhookServer(), mgr.GetScheme(), webhook.Options{
 		SchedulerName: c.schedulerName,
-		Enabled: func(ctx context.Context) bool {
+		Enabled: func(ctx context.Context) (bool, error) {
 			s, err := a.Read(ctx, mgr.GetClient(), configMap, func(*corev1.ConfigMap, settings.Problem) {})
-			return err == nil && s.On()
+			return s.On(), err
 		},
 	})
 	return nil

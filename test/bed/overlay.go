@@ -36,7 +36,7 @@ var (
 	Observe = Overlay{
 		kustomization:    "overlays/observe",
 		configMap:        ConfigMap,
-		schedulerConfig:  "overlays/observe/kube-scheduler-configuration.yaml",
+		schedulerConfig:  EKS.schedulerConfig,
 		schedulerAccount: "slotwise-scheduler",
 	}
 )

@@ -9,6 +9,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/bed"
@@ -56,10 +58,7 @@ func TestGuardOfTheAddress(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := attempt()
-			if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "the address that Slotwise has given to this pod") {
-				t.Errorf("got %v, want a refusal that says why", err)
-			}
+			wantRefusal(t, attempt(), "the address that Slotwise has given to this pod")
 		})
 	}
 	if after := s.pod(t, namespace, "runs-0").Annotations[vpc.Annotation]; after != before {
@@ -67,5 +66,61 @@ func TestGuardOfTheAddress(t *testing.T) {
 	}
 	if p := s.pod(t, namespace, "waits-0"); p.Spec.NodeName != "" || p.Annotations[vpc.Annotation] != "" {
 		t.Errorf("waits-0 is on node %q with address %q, want neither", p.Spec.NodeName, p.Annotations[vpc.Annotation])
+	}
+}
+
+// TestGuardOfSlotwise: who has got hold of Slotwise's token can write what Slotwise
+// writes, and nothing else of the objects that RBAC lets it patch.
+func TestGuardOfSlotwise(t *testing.T) {
+	t.Parallel()
+	const node = "kept"
+	s := shared(t)
+	namespace := s.namespace(t)
+	must(t, errorOf(s.AddNode(t.Context(), node, "t3.small", bed.Subnet)))
+	must(t, s.CreatePods(t.Context(), namespace, "runs", 1, bed.OnNode(node)))
+	must(t, s.AwaitRunning(t.Context(), namespace, 1))
+
+	slotwise := s.asSlotwise(t)
+	for name, patch := range map[string]string{
+		"image":      `{"spec":{"containers":[{"name":"main","image":"evil"}]}}`,
+		"label":      `{"metadata":{"labels":{"app":"another"}}}`,
+		"annotation": `{"metadata":{"annotations":{"example.com/a":"b"}}}`,
+		"finalizer":  `{"metadata":{"finalizers":["example.com/stay"]}}`,
+		"owner":      `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"` + node + `","uid":"1"}]}}`,
+	} {
+		t.Run("pod's "+name, func(t *testing.T) {
+			_, err := slotwise.CoreV1().Pods(namespace).Patch(t.Context(), "runs-0", types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
+			wantRefusal(t, err, "Slotwise may change nothing of a pod but")
+		})
+	}
+	for name, c := range map[string]struct{ patch, refusal string }{
+		"label":      {`{"metadata":{"labels":{"kubernetes.io/os":"linux"}}}`, "Slotwise may change no labels of a Node"},
+		"annotation": {`{"metadata":{"annotations":{"example.com/a":"b"}}}`, "Slotwise may change no labels of a Node"},
+		"CPUs":       {`{"status":{"allocatable":{"cpu":"7"}}}`, "Slotwise may change nothing of a Node's status but"},
+		"resources":  {`{"status":{"capacity":{"example.com/another":"1"}}}`, "Slotwise may change nothing of a Node's status but"},
+		"address":    {`{"status":{"addresses":[{"type":"InternalIP","address":"10.0.0.77"}]}}`, "Slotwise may change nothing of a Node's status but"},
+		"condition":  {`{"status":{"conditions":[{"type":"Ready","status":"False"}]}}`, "Slotwise may change nothing of a Node's status but"},
+	} {
+		t.Run("node's "+name, func(t *testing.T) {
+			_, err := slotwise.CoreV1().Nodes().Patch(t.Context(), node, types.StrategicMergePatchType, []byte(c.patch), metav1.PatchOptions{}, "status")
+			wantRefusal(t, err, c.refusal)
+		})
+	}
+}
+
+// asSlotwise is a client with the permissions of Slotwise's ServiceAccount.
+func (s *system) asSlotwise(t *testing.T) kubernetes.Interface {
+	t.Helper()
+	config := rest.CopyConfig(s.Admin)
+	config.Impersonate.UserName = "system:serviceaccount:" + bed.Namespace + ":slotwise"
+	kube, err := kubernetes.NewForConfig(config)
+	must(t, err)
+	return kube
+}
+
+func wantRefusal(t *testing.T, err error, text string) {
+	t.Helper()
+	if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), text) {
+		t.Errorf("got %v, want a refusal that says: %s", err, text)
 	}
 }

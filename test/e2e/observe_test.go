@@ -7,8 +7,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
@@ -67,6 +69,7 @@ func TestObserve(t *testing.T) {
 	s.awaitBare(t, plain, asked-old-truth) // for good
 
 	s.testSwitchBack(t, spare, slots)
+	s.testMayNotAdvertise(t, spare)
 	s.changedNothing(t, watched)
 }
 
@@ -119,7 +122,8 @@ func (s *system) testForeignAddress(t *testing.T, node string, slots int) {
 }
 
 // testSwitchBack: back in secondary IP mode a node with more pods than it has slots
-// is full by AWS's formula, and takes as many pods more as it has empty slots.
+// is full by AWS's formula, though it has empty slots. The kubelet admits no pod
+// beyond what the node advertises, so none is bound until the old ones have gone.
 func (s *system) testSwitchBack(t *testing.T, node string, slots int) {
 	t.Helper()
 	const pods, prefixes = 17, 2
@@ -127,10 +131,20 @@ func (s *system) testSwitchBack(t *testing.T, node string, slots int) {
 	must(t, s.CreatePods(t.Context(), namespace, "old", pods, bed.OnNode(node)))
 	must(t, s.AwaitRunning(t.Context(), namespace, pods))
 	must(t, s.PrefixMode(t.Context(), false))
+	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: slots, Remaining: slots - prefixes})
 	must(t, s.CreatePods(t.Context(), namespace, "new", slots, bed.OnNode(node)))
-	must(t, s.AwaitRunning(t.Context(), namespace, pods+slots-prefixes))
-	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, prefixes)))
+	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, slots)))
+	must(t, s.DeletePods(t.Context(), namespace, "old", pods))
+	must(t, s.AwaitRunning(t.Context(), namespace, slots))
 	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: slots})
+}
+
+// testMayNotAdvertise: what a Node shows is the other allocator's to say.
+func (s *system) testMayNotAdvertise(t *testing.T, node string) {
+	t.Helper()
+	text := fmt.Appendf(nil, `{"status":{"capacity":{%q:"99"}}}`, vpc.Resource)
+	_, err := s.asSlotwise(t).CoreV1().Nodes().Patch(t.Context(), node, types.MergePatchType, text, metav1.PatchOptions{}, "status")
+	wantRefusal(t, err, "in mode observe Slotwise may change nothing of a Node's status")
 }
 
 // nodeSlots is what Slotwise shows of a node.
