@@ -89,7 +89,9 @@ type State struct {
 // handle is a node with the end of its worker.
 type handle struct {
 	*node
-	stop context.CancelFunc
+	stop  context.CancelFunc // nil before it is started
+	ended chan struct{}      // closed once it has ended
+	after <-chan struct{}    // closed once the worker of its ENI before it has ended; nil: there was none
 }
 
 // New makes an Allocator that knows no node yet and is off.
@@ -129,6 +131,7 @@ func (a *Allocator) Run(ctx context.Context) error {
 	a.background(ctx, a.recorder.run)
 	a.background(ctx, a.evictions.run)
 	a.background(ctx, func(ctx context.Context) { every(ctx, verifyEvery, a.verifyBindings) })
+	a.background(ctx, func(ctx context.Context) { every(ctx, coolEvery, a.freeCooled) })
 	<-ctx.Done()
 	a.End()
 	a.awaitCalls()
@@ -180,15 +183,17 @@ func every(ctx context.Context, interval time.Duration, f func(context.Context))
 	}
 }
 
-// Apply takes up new settings. It takes effect at once, on all nodes.
+// Apply takes up new settings. It takes effect at once, on all nodes. One call at
+// a time.
 func (a *Allocator) Apply(s State) {
-	before := a.state.Swap(&s)
 	first := !a.configured.Swap(true)
-	if s.On() && !before.On() {
+	goesOn := s.On() && !a.running()
+	if goesOn && !first {
+		a.beginAnew() // first: nothing may be given by the old books
+	}
+	before := a.state.Swap(&s)
+	if goesOn {
 		a.advertiser.renew()
-		if !first {
-			a.beginAnew()
-		}
 	}
 	if s.Mode != before.Mode {
 		a.switched()
@@ -265,10 +270,7 @@ func (a *Allocator) replace(name string, old, next *node) {
 	}
 	delete(a.nodes, name)
 	if next != nil {
-		a.nodes[name] = &handle{node: next}
-		if a.run != nil {
-			a.start(a.nodes[name])
-		}
+		a.nodes[name] = newHandle(next, h)
 	}
 	a.mu.Unlock()
 	if h != nil {
@@ -278,14 +280,35 @@ func (a *Allocator) replace(name string, old, next *node) {
 		}
 		h.retire()
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if next := a.nodes[name]; next != nil && a.run != nil {
+		a.start(next)
+	}
 }
 
-// start runs a node's worker; whoever calls it holds the lock.
+func newHandle(n *node, before *handle) *handle {
+	h := &handle{node: n, ended: make(chan struct{})}
+	if before != nil && before.stop != nil && before.instance == n.instance {
+		h.after = before.ended
+	}
+	return h
+}
+
+// start runs a node's worker, unless it runs; whoever calls it holds the lock. Two
+// must not change one ENI at a time, so it waits for the one before it.
 func (a *Allocator) start(h *handle) {
+	if h.stop != nil {
+		return
+	}
 	ctx, stop := context.WithCancel(a.run)
 	h.stop = stop
 	a.group.Go(func() {
 		defer stop()
+		defer close(h.ended)
+		if h.after != nil {
+			<-h.after
+		}
 		h.serve(ctx)
 	})
 }

@@ -73,10 +73,12 @@ func drain[T comparable](ctx context.Context, q workqueue.TypedRateLimitingInter
 // annotate writes a pod's address. The UID in the patch makes the API server
 // refuse it for another pod of the same name.
 func (w *annotator) annotate(ctx context.Context, x annotation) error {
-	if n := w.a.node(x.node); n != nil {
-		if err := w.a.recorder.open(ctx, n); err != nil {
-			return err
-		}
+	n := w.a.node(x.node)
+	if n == nil || !n.owes(x) {
+		return nil // whoever took it back has seen to the pod
+	}
+	if err := w.a.recorder.open(ctx, n); err != nil {
+		return err
 	}
 	if !w.a.held() {
 		return errNotLeading // it is tried again: the lease may yet be renewed
@@ -99,6 +101,15 @@ func (w *annotator) annotate(ctx context.Context, x annotation) error {
 		w.a.events.failed(x.pod, x.uid, err)
 	}
 	return err
+}
+
+// owes says that the pod is still to get the address: Slotwise has not been turned
+// off, nor the pod given another one, while the annotation was on its way.
+func (n *node) owes(x annotation) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	held, _ := n.ledger.Holder(x.uid)
+	return n.ready && n.a.running() && held == x.address.Addr()
 }
 
 // ended says that the API server has refused something about a pod because the

@@ -80,7 +80,7 @@ func (a *Allocator) Bind(ctx context.Context, key types.NamespacedName, uid type
 	}
 	began := time.Now()
 	b, err := n.obtain(ctx, key, uid)
-	if err == nil {
+	if err == nil && b != nil {
 		a.metrics.waited(time.Since(began))
 		err = n.post(ctx, uid, b)
 	}
@@ -91,13 +91,17 @@ func (a *Allocator) Bind(ctx context.Context, key types.NamespacedName, uid type
 }
 
 // obtain takes an address for a pod, or waits for the one that EC2 brings. The
-// binding that it returns is ready to be posted.
+// binding that it returns is ready to be posted; there is none for a pod that is
+// bound here already.
 func (n *node) obtain(ctx context.Context, key types.NamespacedName, uid types.UID) (*binding, error) {
 	var b *binding
 	var refusal error
 	answer := make(chan outcome, 1)
 	n.update(func(l *ledger.Ledger, now time.Time) {
 		if refusal = n.refusal(); refusal != nil {
+			return
+		}
+		if _, bound := n.pods[uid]; bound {
 			return
 		}
 		g, ok := n.take(uid, now)
@@ -116,7 +120,7 @@ func (n *node) obtain(ctx context.Context, key types.NamespacedName, uid types.U
 		}
 		b = n.begin(uid, key, answer)
 	})
-	if refusal != nil {
+	if b == nil {
 		return nil, refusal
 	}
 	select {
@@ -219,7 +223,10 @@ func (n *node) lastWaitingBind() (last types.UID, b *binding) {
 // post writes the Binding, and finds out what became of it where the answer
 // does not say.
 func (n *node) post(ctx context.Context, uid types.UID, b *binding) error {
-	err := n.write(ctx, uid, b)
+	n.mu.Lock()
+	address := b.address
+	n.mu.Unlock()
+	err := n.write(ctx, uid, b, address)
 	n.mu.Lock()
 	b.open--
 	b.since = time.Now()
@@ -228,8 +235,8 @@ func (n *node) post(ctx context.Context, uid types.UID, b *binding) error {
 	}
 	n.mu.Unlock()
 	if err == nil {
-		if b.address.IsValid() {
-			n.a.events.allocated(b.key, uid, b.address)
+		if address.IsValid() {
+			n.a.events.allocated(b.key, uid, address)
 		}
 		return nil
 	}
@@ -240,9 +247,15 @@ func (n *node) post(ctx context.Context, uid types.UID, b *binding) error {
 }
 
 // write makes the one request that binds the pod and gives it its address.
-func (n *node) write(ctx context.Context, uid types.UID, b *binding) error {
+func (n *node) write(ctx context.Context, uid types.UID, b *binding, address netip.Prefix) error {
 	if err := n.a.recorder.open(ctx, n); err != nil {
 		return fmt.Errorf("%w: %w", errNotSent, err)
+	}
+	n.mu.Lock()
+	current := n.bindings[uid] == b
+	n.mu.Unlock()
+	if !current {
+		return fmt.Errorf("%w: %w", errNotSent, errOvertaken)
 	}
 	if !n.a.held() {
 		return fmt.Errorf("%w: %w", errNotSent, errNotLeading)
@@ -251,8 +264,8 @@ func (n *node) write(ctx context.Context, uid types.UID, b *binding) error {
 		ObjectMeta: metav1.ObjectMeta{Namespace: b.key.Namespace, Name: b.key.Name, UID: uid},
 		Target:     corev1.ObjectReference{Kind: "Node", Name: n.name},
 	}
-	if b.address.IsValid() {
-		binding.Annotations = map[string]string{vpc.Annotation: b.address.String()}
+	if address.IsValid() {
+		binding.Annotations = map[string]string{vpc.Annotation: address.String()}
 	}
 	return n.a.kube.CoreV1().Pods(b.key.Namespace).Bind(ctx, binding, metav1.CreateOptions{})
 }

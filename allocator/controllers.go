@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -96,6 +97,8 @@ type controllers struct {
 	*Allocator
 	client    client.Client
 	configMap types.NamespacedName
+
+	mu sync.Mutex // held from the look at an object until what it says is taken up
 }
 
 // start makes all nodes and the settings known before the pods are read, so
@@ -109,12 +112,16 @@ func (c *controllers) start(ctx context.Context) error {
 		return err
 	}
 	for i := range nodes.Items {
-		c.follow(&nodes.Items[i])
+		if _, err := c.node(ctx, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&nodes.Items[i])}); err != nil {
+			return err
+		}
 	}
 	return c.Run(ctx)
 }
 
 func (c *controllers) node(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	var n corev1.Node
 	err := c.client.Get(ctx, r.NamespacedName, &n)
 	if apierrors.IsNotFound(err) {
@@ -151,6 +158,8 @@ func instanceID(providerID string) (string, error) {
 
 // settings reads the ConfigMap and looks for another allocator.
 func (c *controllers) settings(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	s, err := c.Read(ctx, c.client, c.configMap, func(on *corev1.ConfigMap, p settings.Problem) {
 		c.log.Info("setting not understood", "configmap", c.configMap, "problem", p.String())
 		c.Problem(on, p)

@@ -100,6 +100,9 @@ func (n *node) open(i cloud.Instance, limits cloud.Limits, b *budget, eni cloud.
 	n.mu.Unlock()
 	n.applyMode()
 	n.update(func(l *ledger.Ledger, now time.Time) {
+		if n.retired {
+			return
+		}
 		l.Sync(eni.Blocks, eni.AsOf, now)
 		l.Trust(free, now)
 		n.known = true
@@ -112,18 +115,18 @@ func (n *node) open(i cloud.Instance, limits cloud.Limits, b *budget, eni cloud.
 // applyMode gives the ledger the mode that users want, as far as the instance
 // can: prefixes need Nitro.
 func (n *node) applyMode() {
-	mode := n.a.state.Load().Mode
-	n.mu.Lock()
-	known := n.budget != nil
-	n.mu.Unlock()
-	if known && mode == ledger.Prefix && !n.nitro {
-		mode = ledger.SecondaryIP
-		n.a.events.notNitro(n.name)
-	}
+	cannot := false
 	n.update(func(l *ledger.Ledger, now time.Time) {
+		mode := n.a.state.Load().Mode
+		if cannot = n.budget != nil && mode == ledger.Prefix && !n.nitro; cannot {
+			mode = ledger.SecondaryIP
+		}
 		l.SetMode(mode)
 		n.ready = n.ready && !now.Before(n.a.certain())
 	})
+	if cannot {
+		n.a.events.notNitro(n.name)
+	}
 }
 
 // turnAway answers the binds that wait for an address that will not come.
@@ -142,10 +145,12 @@ func (n *node) turnAway(why error) {
 // retire ends a node that is no more, and gives back what it had set aside in
 // its subnet.
 func (n *node) retire() {
+	n.mu.Lock()
+	n.retired, n.known, n.ready = true, false, false
+	n.mu.Unlock()
 	n.turnAway(errUnknownNode)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.known, n.ready = false, false
 	n.summary.Store(&summary{})
 	for uid := range n.bindings {
 		n.finish(uid)

@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"context"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -31,6 +32,7 @@ type node struct {
 
 	mu       sync.Mutex
 	ledger   *ledger.Ledger
+	retired  bool  // another node has taken this one's place, or none
 	known    bool  // EC2 and the API server have both been read
 	ready    bool  // and addresses can be had
 	doubted  bool  // the ENI must be described before it is changed
@@ -107,13 +109,33 @@ func (n *node) take(uid types.UID, now time.Time) (ledger.Grant, bool) {
 	}
 }
 
-// serveWaiting gives free addresses to the pods that wait.
+// serveWaiting gives free addresses to the pods that wait. A pod that draws an
+// address which is contested draws again.
 func (n *node) serveWaiting(now time.Time) {
-	for _, g := range n.ledger.Serve() {
-		if n.contested(g, now) {
-			n.ledger.Wait(g.Pod)
-		} else {
-			n.deliver(g)
+	for grants := n.ledger.Serve(); len(grants) > 0; grants = n.ledger.Serve() {
+		for _, g := range grants {
+			if n.contested(g, now) {
+				n.ledger.Wait(g.Pod)
+			} else {
+				n.deliver(g)
+			}
+		}
+	}
+}
+
+// coolEvery is how exactly an address is free again when it has cooled.
+const coolEvery = time.Second
+
+// freeCooled has the nodes give what has cooled since. Workers cannot: they may be
+// waiting for EC2.
+func (a *Allocator) freeCooled(context.Context) {
+	now := time.Now()
+	for _, n := range a.everyNode() {
+		n.mu.Lock()
+		next := n.ledger.NextFree()
+		n.mu.Unlock()
+		if !next.IsZero() && !next.After(now) {
+			n.update(func(*ledger.Ledger, time.Time) {})
 		}
 	}
 }

@@ -2,7 +2,9 @@ package allocator
 
 import (
 	"context"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -86,7 +88,7 @@ func (w *podWatch) run(ctx context.Context) {
 // readNode reads the pods of a node that appeared after the watch had begun;
 // of the others the watch's own first list tells. A pod may end between the
 // list and its reading, with the watch quicker than both, so a second list
-// finds those that the first has brought back.
+// finds those that the first, or that of an earlier attempt, has brought back.
 func (w *podWatch) readNode(ctx context.Context, n *node) error {
 	if n.initial {
 		return nil
@@ -98,20 +100,28 @@ func (w *podWatch) readNode(ctx context.Context, n *node) error {
 	for i := range first {
 		w.observe(&first[i])
 	}
+	shown := n.shown()
 	second, err := w.list(ctx, n)
 	if err != nil {
 		return err
 	}
 	live := map[types.UID]bool{}
 	for i := range second {
-		live[second[i].UID] = true
+		live[second[i].UID] = !finished(&second[i])
 	}
-	for i := range first {
-		if !live[first[i].UID] {
-			w.ended(first[i].UID)
+	for _, uid := range shown {
+		if !live[uid] {
+			w.ended(uid)
 		}
 	}
 	return nil
+}
+
+// shown are the pods that the API server has shown on the node.
+func (n *node) shown() []types.UID {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Collect(maps.Keys(n.pods))
 }
 
 func (w *podWatch) list(ctx context.Context, n *node) ([]corev1.Pod, error) {
@@ -250,6 +260,9 @@ func (w *podWatch) move(uid types.UID, to place) (other types.UID) {
 		return ""
 	}
 	w.leave(uid, from)
+	if !to.address.IsValid() {
+		return ""
+	}
 	if holder, taken := w.holders[to.address]; taken {
 		return holder
 	}

@@ -235,6 +235,8 @@ func (r *recorder) create(ctx context.Context, n *node) error {
 // known reads which addresses the leader before has promised to be free. What
 // is missing or damaged is no promise.
 func (r *recorder) known(ctx context.Context, n *node, eni string) (free []netip.Prefix) {
+	n.record.mu.Lock()
+	defer n.record.mu.Unlock()
 	var o v1alpha1.NodeSlots
 	err := r.client.Get(ctx, client.ObjectKey{Name: n.name}, &o)
 	n.record.promised.Store(!apierrors.IsNotFound(err)) // whatever it says stands until it is taken back

@@ -85,6 +85,13 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 func (s *subnets) all() []*budget {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,11 +102,14 @@ func (s *subnets) all() []*budget {
 	return all
 }
 
+// nextLook is when to look at a subnet next. A look that fails ends no shortage, so
+// even the look that one asks for keeps its distance from the last.
 func (s *subnets) nextLook(b *budget) time.Time {
 	s.mu.Lock()
 	last := s.looked[b.id]
 	s.mu.Unlock()
-	return b.nextLook(last, s.nextRound(last).Sub(last))
+	interval := s.nextRound(last).Sub(last)
+	return later(b.nextLook(last, interval), last.Add(min(interval, firstPause)))
 }
 
 // look describes a subnet and corrects its budget. Several who look at a time

@@ -27,6 +27,7 @@ type worker struct {
 
 // run waits for something to do and does it, until ctx ends.
 func (w *worker) run(ctx context.Context) {
+	defer w.leave()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -40,6 +41,13 @@ func (w *worker) run(ctx context.Context) {
 			timer.Reset(time.Until(at))
 		}
 	}
+}
+
+// leave gives back what was set aside for a call whose outcome is still in doubt.
+func (w *worker) leave() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.release()
 }
 
 // step makes at most one call, and says when to come back unless poked before.
@@ -88,23 +96,11 @@ func (w *worker) lookDue() time.Time {
 }
 
 // plan says which call to make now, if any, and else when something may be to
-// do without anybody poking: an address has cooled down, a pause is over.
+// do without anybody poking: a pause is over.
 func (w *worker) plan(now time.Time) (ledger.Call, time.Time) {
-	cooled := false
-	w.mu.Lock()
-	if free := w.ledger.NextFree(); !free.IsZero() && !free.After(now) {
-		cooled = true
-	}
-	w.mu.Unlock()
-	if cooled {
-		w.update(func(*ledger.Ledger, time.Time) {})
-	}
 	next := w.lookDue()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if free := w.ledger.NextFree(); !free.IsZero() && free.Before(next) {
-		next = free
-	}
 	if !w.ready || w.doubted || !w.a.active() {
 		return ledger.Call{}, earlier(next, now.Add(retry))
 	}
@@ -161,12 +157,16 @@ func (w *worker) urgency() ledger.Purpose {
 
 // begin plans once more, with all that came up while the worker waited for its
 // turn, and sets aside what the call will take. A plan that now needs another
-// action gives the turn up.
+// action gives the turn up, and so does one whose ground has come into doubt, or
+// for which the list of free addresses would have to be taken back once more.
 func (w *worker) begin(turn cloud.Action) (ledger.Call, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	call, ok := w.planned()
-	if !ok || !w.ready || !w.a.active() || action(call) != turn {
+	if !ok || !w.ready || w.doubted || !w.a.active() || action(call) != turn {
+		return ledger.Call{}, false
+	}
+	if !call.Assign() && w.record.promised.Load() {
 		return ledger.Call{}, false
 	}
 	if call.Assign() {

@@ -15,18 +15,18 @@ import (
 func TestAPIServerRestarts(t *testing.T) {
 	s := start(t, prefixMode)
 	n := s.node(threeSlots)
-	pods := s.bound(8, n)
+	pods, waiting := s.bound(8, n), s.pods(1)[0]
 	if err := shared.APIServer.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.bind(pods[0], n); err == nil {
+	if err := s.bind(waiting, n); err == nil {
 		t.Error("a pod was bound without an API server")
 	}
 	if err := shared.APIServer.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s.delete(pods[:4]...)
-	s.await("a pod can be bound again", func() error { return s.bind(s.pods(1)[0], n) })
+	s.await("a pod can be bound again", func() error { return s.bind(waiting, n) })
 	s.awaitAgreement(n)
 }
 
