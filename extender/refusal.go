@@ -43,7 +43,7 @@ var refusalTexts = [refusals]string{
 	NoRoomInSubnet: "the node's subnet has no free address or /28 block: free some or add nodes in another subnet",
 	Unknown:        "no Windows node that Slotwise knows: check its label kubernetes.io/os=windows and its spec.providerID",
 	NotReady:       "the node's network interface is still being read from EC2: wait a moment",
-	Off:            "Windows IPAM is off: set enable-windows-ipam in the ConfigMap of Slotwise, and turn off other controllers (event OtherControllerPresent)",
+	Off:            "Windows IPAM is off: set enable-windows-ipam in the ConfigMap of Slotwise and turn off other controllers (event OtherControllerPresent)",
 }
 
 // refusalMembers holds the texts as they end a member of FailedAndUnresolvableNodes.
