@@ -289,7 +289,11 @@ func (a *Allocator) replace(name string, old, next *node) {
 
 func newHandle(n *node, before *handle) *handle {
 	h := &handle{node: n, ended: make(chan struct{})}
-	if before != nil && before.stop != nil && before.instance == n.instance {
+	switch {
+	case before == nil || before.instance != n.instance:
+	case before.stop == nil: // it was never started, and never ends
+		h.after = before.after
+	default:
 		h.after = before.ended
 	}
 	return h

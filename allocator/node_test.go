@@ -232,6 +232,10 @@ func TestI3OneWorkerAtATime(t *testing.T) {
 	old.stop = func() {}
 	again := newHandle(newNode(a, n.name, n.instance), old)
 	other := newHandle(newNode(a, n.name, "i-2"), old)
+	third := newHandle(newNode(a, n.name, n.instance), again) // which was never started
+	if third.after != old.ended {
+		t.Error("the same instance's third worker does not wait for the first")
+	}
 	if again.after != old.ended {
 		t.Error("the same instance's worker does not wait")
 	}
