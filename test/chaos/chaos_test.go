@@ -5,16 +5,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
+	"slotwise.dev/slotwise/test/controlplane"
 )
 
 // TestI1I2I3I4I5I6I7I8Chaos is a short run. It does the same each time, though never
 // at the same moments; make chaos takes other seeds.
 func TestI1I2I3I4I5I6I7I8Chaos(t *testing.T) {
-	klog.SetLogger(logr.Discard())
-	ctrl.SetLogger(logr.Discard())
+	controlplane.Quiet()
 	o := options{
 		duration: time.Minute,
 		seed:     8,

@@ -20,9 +20,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/go-logr/logr"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
+	"slotwise.dev/slotwise/test/controlplane"
 )
 
 func main() {
@@ -35,8 +33,7 @@ func main() {
 	flag.BoolVar(&o.verbose, "verbose", false, "tell of everything that is done")
 	flag.BoolVar(&o.keep, "keep-logs", false, "keep the logs also where all is well")
 	flag.Parse()
-	klog.SetLogger(logr.Discard()) // what the processes have to say is in their logs
-	ctrl.SetLogger(logr.Discard())
+	controlplane.Quiet()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, o, os.Stdout)
 	stop()

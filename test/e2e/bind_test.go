@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 )
 
 // TestI4PodIsBoundWithItsAddress lets a burst of pods come to nodes that must
@@ -19,12 +20,12 @@ func TestI4PodIsBoundWithItsAddress(t *testing.T) {
 	s := shared(t)
 	namespace := s.namespace(t)
 	s.nodes(t, group, 3, "t3.medium", bed.Subnet)
-	must(t, s.CreatePods(t.Context(), namespace, "pod", pods, bed.OnGroup(group)))
-	must(t, s.AwaitRunning(t.Context(), namespace, pods))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", pods, bed.OnGroup(group)))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, pods))
 
 	// The observer may lag behind the pods' own state.
 	var bare []bed.Sighting
-	must(t, s.Until(t.Context(), "the observer has seen all pods bound", func(context.Context) error {
+	check.Must(t, s.Until(t.Context(), "the observer has seen all pods bound", func(context.Context) error {
 		var bound int
 		if bound, bare = s.seenBound(namespace); bound != pods {
 			return fmt.Errorf("%d pods were seen bound, want %d", bound, pods)

@@ -18,6 +18,7 @@ import (
 	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 )
 
 // TestConfiguration changes the ConfigMap of a running system, again and again.
@@ -29,12 +30,14 @@ func TestConfiguration(t *testing.T) {
 	t.Run("warm pools of prefixes", s.testWarmPrefixes)
 	t.Run("off and on", func(t *testing.T) {
 		s.testOffAndOn(t, "switched",
-			func(t *testing.T) { must(t, s.Configure(t.Context(), map[string]string{settings.KeyEnabled: "false"})) },
+			func(t *testing.T) {
+				check.Must(t, s.Configure(t.Context(), map[string]string{settings.KeyEnabled: "false"}))
+			},
 			func(t *testing.T) { s.configure(t) })
 	})
 	t.Run("beside AWS's old controller", func(t *testing.T) {
 		s.testOffAndOn(t, "beside", s.addOldController, func(t *testing.T) {
-			must(t, s.Kube.Delete(t.Context(), oldController()))
+			check.Must(t, s.Kube.Delete(t.Context(), oldController()))
 		})
 	})
 	s.noEC2Errors(t)
@@ -47,13 +50,13 @@ func (s *system) configure(t *testing.T, data ...map[string]string) {
 	for _, more := range data {
 		maps.Copy(all, more)
 	}
-	must(t, s.Configure(t.Context(), all))
+	check.Must(t, s.Configure(t.Context(), all))
 }
 
 // testUnreadableValues sets values that mean nothing: each is named in an event,
 // and its default holds.
 func (s *system) testUnreadableValues(t *testing.T) {
-	must(t, errorOf(s.AddNode(t.Context(), "defaults", "t3.large", bed.Subnet)))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), "defaults", "t3.large", bed.Subnet)))
 	s.configure(t, map[string]string{settings.KeyWarmIPTarget: "2"})
 	s.awaitBlocks(t, "defaults", 0, 3) // the minimum
 	s.configure(t, map[string]string{settings.KeyMinimumIPTarget: "0", settings.KeyWarmIPTarget: "1"})
@@ -62,7 +65,7 @@ func (s *system) testUnreadableValues(t *testing.T) {
 	s.configure(t, map[string]string{settings.KeyMinimumIPTarget: "three", settings.KeyWarmIPTarget: "4 5"})
 	s.awaitBlocks(t, "defaults", 0, 3)
 	for _, want := range []string{`minimum-ip-target: "three"`, `warm-ip-target: "4 5"`} {
-		must(t, s.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, allocator.ReasonInvalidSetting, want))
+		check.Must(t, s.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, allocator.ReasonInvalidSetting, want))
 	}
 }
 
@@ -73,16 +76,16 @@ func (s *system) testUnreadableValues(t *testing.T) {
 func (s *system) testOffAndOn(t *testing.T, node string, off, on func(*testing.T)) {
 	s.configure(t)
 	namespace := s.NewNamespace(t)
-	must(t, errorOf(s.AddNode(t.Context(), node, "t3.large", bed.Subnet)))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.large", bed.Subnet)))
 	s.awaitBlocks(t, node, 0, 3)
 	before := s.Interface(node).Addresses
 
 	off(t)
 	s.awaitWebhook(t, namespace, false)
-	must(t, s.CreatePods(t.Context(), namespace, "untouched", 1, bed.OnNode(node)))
-	must(t, s.CreatePods(t.Context(), namespace, "asks", 1, bed.OnNode(node), asking))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "untouched", 1, bed.OnNode(node)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "asks", 1, bed.OnNode(node), asking))
 	message, err := s.AwaitTurnedAway(t.Context(), namespace, 1)
-	must(t, err)
+	check.Must(t, err)
 	if !strings.Contains(message, "Windows IPAM is off") {
 		t.Errorf("the scheduler says %q, want it to say that Windows IPAM is off", message)
 	}
@@ -95,7 +98,7 @@ func (s *system) testOffAndOn(t *testing.T, node string, off, on func(*testing.T
 	}
 
 	on(t)
-	must(t, s.AwaitRunning(t.Context(), namespace, 2))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, 2))
 	s.awaitWebhook(t, namespace, true)
 }
 
@@ -109,7 +112,7 @@ func asking(p *corev1.Pod) {
 // no longer are.
 func (s *system) awaitWebhook(t *testing.T, namespace string, want bool) {
 	t.Helper()
-	must(t, s.Until(t.Context(), "the webhook knows the settings", func(ctx context.Context) error {
+	check.Must(t, s.Until(t.Context(), "the webhook knows the settings", func(ctx context.Context) error {
 		p := bed.Pod(namespace, "trial")
 		if err := s.Kube.Create(ctx, p, client.DryRunAll); err != nil {
 			return err
@@ -123,8 +126,8 @@ func (s *system) awaitWebhook(t *testing.T, namespace string, want bool) {
 
 // addOldController installs AWS's old controller, as far as Slotwise can tell.
 func (s *system) addOldController(t *testing.T) {
-	must(t, s.Kube.Create(t.Context(), oldController()))
-	must(t, s.AwaitEvent(t.Context(), "Deployment", allocator.OldController.Namespace, allocator.OldController.Name,
+	check.Must(t, s.Kube.Create(t.Context(), oldController()))
+	check.Must(t, s.AwaitEvent(t.Context(), "Deployment", allocator.OldController.Namespace, allocator.OldController.Name,
 		allocator.ReasonOtherController, "acts as if it were off"))
 }
 

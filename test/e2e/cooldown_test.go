@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
 )
 
@@ -27,13 +28,13 @@ func TestI2AddressRestsAfterItsPod(t *testing.T) {
 	)
 	s := shared(t)
 	namespace := s.namespace(t)
-	must(t, errorOf(s.AddNode(t.Context(), node, oneSlot.Name, bed.Subnet)))
-	must(t, s.CreatePods(t.Context(), namespace, "stays", fits-ended, bed.OnNode(node)))
-	must(t, s.CreatePods(t.Context(), namespace, "deleted", each, bed.OnNode(node)))
-	must(t, s.CreatePods(t.Context(), namespace, "fails", each, bed.OnNode(node)))
-	must(t, s.CreatePods(t.Context(), namespace, "job", each, bed.OnNode(node), completeAfter(time.Second)))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, oneSlot.Name, bed.Subnet)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "stays", fits-ended, bed.OnNode(node)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "deleted", each, bed.OnNode(node)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "fails", each, bed.OnNode(node)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "job", each, bed.OnNode(node), completeAfter(time.Second)))
 	s.awaitSucceeded(t, namespace, "job", each)
-	must(t, s.AwaitRunning(t.Context(), namespace, fits-each))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, fits-each))
 
 	// When the address of each pod that ends was in use for the last time, as
 	// somebody knows who cannot look inside.
@@ -44,17 +45,17 @@ func TestI2AddressRestsAfterItsPod(t *testing.T) {
 			inUse[address(t, p)] = time.Now()
 			switch name {
 			case "deleted":
-				must(t, s.Kube.Delete(t.Context(), p, client.GracePeriodSeconds(0)))
+				check.Must(t, s.Kube.Delete(t.Context(), p, client.GracePeriodSeconds(0)))
 			case "fails":
 				p.Status.Phase = corev1.PodFailed
-				must(t, s.Kube.Status().Update(t.Context(), p))
+				check.Must(t, s.Kube.Status().Update(t.Context(), p))
 			case "job":
 				inUse[address(t, p)] = p.Status.ContainerStatuses[0].State.Terminated.FinishedAt.Time
 			}
 		}
 	}
-	must(t, s.CreatePods(t.Context(), namespace, "next", ended, bed.OnNode(node)))
-	must(t, s.AwaitRunning(t.Context(), namespace, fits))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "next", ended, bed.OnNode(node)))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, fits))
 
 	for i := range ended {
 		p := s.pod(t, namespace, fmt.Sprint("next-", i))
@@ -78,7 +79,7 @@ func (s *system) awaitSucceeded(t *testing.T, namespace, name string, n int) {
 	t.Helper()
 	for i := range n {
 		name := fmt.Sprint(name, "-", i)
-		must(t, s.Until(t.Context(), name+" succeeds", func(context.Context) error {
+		check.Must(t, s.Until(t.Context(), name+" succeeds", func(context.Context) error {
 			if p := s.pod(t, namespace, name); p.Status.Phase != corev1.PodSucceeded {
 				return fmt.Errorf("it is %s", p.Status.Phase)
 			}

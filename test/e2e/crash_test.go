@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
@@ -27,18 +28,18 @@ func TestI2I4I7KilledInABurst(t *testing.T) {
 
 	created := make(chan error, 1)
 	go func() { created <- s.createPatiently(t.Context(), namespace, pods) }()
-	must(t, s.Until(t.Context(), "a third of the burst is bound", func(context.Context) error {
+	check.Must(t, s.Until(t.Context(), "a third of the burst is bound", func(context.Context) error {
 		if bound, _ := s.seenBound(namespace); bound < pods/3 {
 			return fmt.Errorf("%d pods are bound", bound)
 		}
 		return nil
 	}))
 	leader, err := s.Leader(t.Context())
-	must(t, err)
-	must(t, leader.Kill())
+	check.Must(t, err)
+	check.Must(t, leader.Kill())
 	killed := time.Now()
-	must(t, <-created)
-	must(t, s.AwaitRunning(t.Context(), namespace, pods))
+	check.Must(t, <-created)
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, pods))
 
 	before, pause := s.longestPause(namespace, killed)
 	t.Logf("the leader was killed when %d of %d pods were bound; for %s no pod was bound; all ran after %s",
@@ -60,20 +61,20 @@ func TestHandOverWhileEC2IsSlow(t *testing.T) {
 	node := s.nodes(t, "slow", 1, "t3.small", bed.Subnet)[0]
 	s.awaitBlocks(t, node, 1, 0)
 	s.EC2.Inject(ec2sim.Fault{Kind: ec2sim.DelayBefore, Action: "AssignPrivateIpAddresses", Times: 1, Delay: 20 * time.Second})
-	must(t, s.CreatePods(t.Context(), namespace, "pod", pods))
-	must(t, s.AwaitRunning(t.Context(), namespace, pods-1))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", pods))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, pods-1))
 
 	leader, err := s.Leader(t.Context())
-	must(t, err)
+	check.Must(t, err)
 	asked := time.Now()
-	must(t, leader.Stop())
-	must(t, s.Until(t.Context(), "the standby leads", func(ctx context.Context) error { return errorOf(s.Leader(ctx)) }))
+	check.Must(t, leader.Stop())
+	check.Must(t, s.Until(t.Context(), "the standby leads", func(ctx context.Context) error { return check.ErrorOf(s.Leader(ctx)) }))
 	took := time.Since(asked)
 	t.Logf("the standby led after %s", took.Round(100*time.Millisecond))
 	if took > 12*time.Second {
 		t.Errorf("the standby led after %s, as if the leader had crashed or waited for EC2", took)
 	}
-	must(t, s.AwaitRunning(t.Context(), namespace, pods))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, pods))
 	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: 3 * 16, Remaining: 3*16 - pods})
 }
 

@@ -19,6 +19,7 @@ import (
 	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
@@ -36,15 +37,15 @@ func TestEKS(t *testing.T) {
 	namespace := s.namespace(t)
 	node := s.nodes(t, "eks", 1, "t3.medium", bed.Subnet)[0]
 
-	must(t, s.CreatePods(t.Context(), namespace, "first", 2))
-	must(t, s.AwaitRunning(t.Context(), namespace, 2))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "first", 2))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, 2))
 	if got := s.pod(t, namespace, "first-0").Spec.SchedulerName; got != eksScheduler {
 		t.Errorf("first-0 was scheduled by %s, want %s", got, eksScheduler)
 	}
 	s.awaitBlocks(t, node, 0, slots) // two in use, three warm
 
 	s.managedController(t, true)
-	must(t, s.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, allocator.ReasonOtherController, "acts as if it were off"))
+	check.Must(t, s.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, allocator.ReasonOtherController, "acts as if it were off"))
 	if _, asks, err := s.asWindowsPod(t.Context()); err != nil || asks {
 		t.Errorf("while AWS's controller is on, a Windows pod asks for an address: %t (%v)", asks, err)
 	}
@@ -52,15 +53,15 @@ func TestEKS(t *testing.T) {
 	taken := s.managedControllerWorks(t, elsewhere, node)
 
 	s.managedController(t, false)
-	must(t, s.Until(t.Context(), "Slotwise takes over", func(ctx context.Context) error {
+	check.Must(t, s.Until(t.Context(), "Slotwise takes over", func(ctx context.Context) error {
 		scheduler, asks, err := s.asWindowsPod(ctx)
 		if err == nil && (!asks || scheduler != eksScheduler) {
 			err = fmt.Errorf("a Windows pod asks for an address: %t; it is scheduled by %s", asks, scheduler)
 		}
 		return err
 	}))
-	must(t, s.CreatePods(t.Context(), namespace, "second", slots-2-1))
-	must(t, s.AwaitRunning(t.Context(), namespace, slots-1))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "second", slots-2-1))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, slots-1))
 	for name, address := range s.addresses(t, namespace) {
 		if slices.Contains(taken, address) {
 			t.Errorf("%s has %s, which AWS's controller gave away", name, address)
@@ -74,9 +75,9 @@ func TestEKS(t *testing.T) {
 func (s *system) managedController(t *testing.T, on bool) {
 	t.Helper()
 	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: bed.ConfigMap.Namespace, Name: bed.ConfigMap.Name}}
-	must(t, client.IgnoreAlreadyExists(s.Kube.Create(t.Context(), cm.DeepCopy())))
+	check.Must(t, client.IgnoreAlreadyExists(s.Kube.Create(t.Context(), cm.DeepCopy())))
 	patch := fmt.Appendf(nil, `{"data":{%q:"%t"}}`, settings.KeyEnabled, on)
-	must(t, s.Kube.Patch(t.Context(), cm, client.RawPatch(types.MergePatchType, patch)))
+	check.Must(t, s.Kube.Patch(t.Context(), cm, client.RawPatch(types.MergePatchType, patch)))
 }
 
 // managedControllerWorks does what AWS's managed controller may do while it is
@@ -89,16 +90,16 @@ func (s *system) managedControllerWorks(t *testing.T, namespace, node string) []
 	free := slices.DeleteFunc(eni.Addresses, func(a netip.Addr) bool { return slices.Contains(inUse, a) })
 	given, released := free[0], free[1]
 
-	must(t, s.EC2.Unassign(eni.ID, ec2sim.Slots{Addresses: []netip.Addr{released}}))
-	must(t, errorOf(s.EC2.Occupy(bed.Subnet, netip.PrefixFrom(released, released.BitLen()))))
-	must(t, s.CreatePods(t.Context(), namespace, "aws", 1, onNodeByHand(node)))
+	check.Must(t, s.EC2.Unassign(eni.ID, ec2sim.Slots{Addresses: []netip.Addr{released}}))
+	check.Must(t, check.ErrorOf(s.EC2.Occupy(bed.Subnet, netip.PrefixFrom(released, released.BitLen()))))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "aws", 1, onNodeByHand(node)))
 	config := rest.CopyConfig(s.Admin)
 	config.Impersonate = rest.ImpersonationConfig{UserName: "eks:vpc-resource-controller", Groups: []string{"system:masters"}}
 	aws, err := kubernetes.NewForConfig(config)
-	must(t, err)
+	check.Must(t, err)
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"%s/20"}}}`, vpc.Annotation, given)
-	must(t, errorOf(aws.CoreV1().Pods(namespace).Patch(t.Context(), "aws-0", types.MergePatchType, patch, metav1.PatchOptions{})))
-	must(t, s.AwaitRunning(t.Context(), namespace, 1))
+	check.Must(t, check.ErrorOf(aws.CoreV1().Pods(namespace).Patch(t.Context(), "aws-0", types.MergePatchType, patch, metav1.PatchOptions{})))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, 1))
 	return []netip.Addr{given, released}
 }
 

@@ -13,6 +13,7 @@ import (
 	"slotwise.dev/slotwise/allocator"
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
 )
 
@@ -38,29 +39,29 @@ func TestPodsBoundByOthers(t *testing.T) {
 	)
 	s := shared(t)
 	namespace := s.NewNamespace(t) // no other place for pods that are bound without an address
-	must(t, errorOf(s.AddNode(t.Context(), node, twoSlots.Name, bed.Subnet)))
-	must(t, errorOf(s.Cluster.StartScheduler(t.Context(), controlplane.Scheduler{Name: plainScheduler, Config: []byte(plainConfig)})))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, twoSlots.Name, bed.Subnet)))
+	check.Must(t, check.ErrorOf(s.Cluster.StartScheduler(t.Context(), controlplane.Scheduler{Name: plainScheduler, Config: []byte(plainConfig)})))
 
-	must(t, s.CreatePods(t.Context(), namespace, "scheduled", scheduled, bed.OnNode(node), bed.Scheduler(plainScheduler)))
-	must(t, s.CreatePods(t.Context(), namespace, "daemon", 2, onNodeByHand(node)))
-	must(t, s.CreatePods(t.Context(), namespace, "nameless", 2, onNodeByHand(node), ofNoSystem))
-	must(t, s.CreatePods(t.Context(), namespace, "bound", 2, bed.Scheduler("nobody")))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "scheduled", scheduled, bed.OnNode(node), bed.Scheduler(plainScheduler)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "daemon", 2, onNodeByHand(node)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "nameless", 2, onNodeByHand(node), ofNoSystem))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "bound", 2, bed.Scheduler("nobody")))
 	for i := range 2 {
-		must(t, s.bindByHand(t.Context(), namespace, fmt.Sprint("bound-", i), node))
+		check.Must(t, s.bindByHand(t.Context(), namespace, fmt.Sprint("bound-", i), node))
 	}
-	must(t, s.AwaitRunning(t.Context(), namespace, scheduled+6))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, scheduled+6))
 	p := s.pod(t, namespace, "scheduled-0")
 	if p.Status.PodIP != address(t, p).String() {
 		t.Errorf("%s has the address %s and runs with %s", p.Name, address(t, p), p.Status.PodIP)
 	}
-	must(t, s.AwaitEvent(t.Context(), "Pod", namespace, p.Name, allocator.ReasonAllocated, address(t, p).String()))
-	must(t, s.Check(t.Context()))
+	check.Must(t, s.AwaitEvent(t.Context(), "Pod", namespace, p.Name, allocator.ReasonAllocated, address(t, p).String()))
+	check.Must(t, s.Check(t.Context()))
 
 	// The two nameless pods ask for nothing, so to the scheduler they are no load.
 	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: fits - 2, Remaining: fits - scheduled - 6})
-	must(t, s.CreatePods(t.Context(), namespace, "rest", fits-scheduled-6+1, bed.OnNode(node), bed.Scheduler(plainScheduler)))
-	must(t, s.AwaitRunning(t.Context(), namespace, fits))
-	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "rest", fits-scheduled-6+1, bed.OnNode(node), bed.Scheduler(plainScheduler)))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, fits))
+	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
 }
 
 // TestPodOnFullNodeWaitsForAddress binds a pod by hand to a node that is full:
@@ -73,16 +74,16 @@ func TestPodOnFullNodeWaitsForAddress(t *testing.T) {
 	)
 	s := shared(t)
 	namespace := s.NewNamespace(t)
-	must(t, errorOf(s.AddNode(t.Context(), node, oneSlot.Name, bed.Subnet)))
-	must(t, s.CreatePods(t.Context(), namespace, "old", fits, bed.OnNode(node)))
-	must(t, s.AwaitRunning(t.Context(), namespace, fits))
-	must(t, s.CreatePods(t.Context(), namespace, "late", 1, onNodeByHand(node)))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, oneSlot.Name, bed.Subnet)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "old", fits, bed.OnNode(node)))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, fits))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "late", 1, onNodeByHand(node)))
 	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: fits + 1})
 
 	first := s.pod(t, namespace, "old-0")
 	deleted := time.Now()
-	must(t, s.Kube.Delete(t.Context(), first, client.GracePeriodSeconds(0)))
-	must(t, s.AwaitRunning(t.Context(), namespace, fits))
+	check.Must(t, s.Kube.Delete(t.Context(), first, client.GracePeriodSeconds(0)))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, fits))
 	late := s.pod(t, namespace, "late-0")
 	if got, want := address(t, late), address(t, first); got != want {
 		t.Errorf("late-0 got %s, want %s, the only one that came free", got, want)

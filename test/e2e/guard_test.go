@@ -14,6 +14,7 @@ import (
 
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 )
 
 // TestGuardOfTheAddress: while Slotwise itself gives addresses to pods, not even
@@ -23,10 +24,10 @@ func TestGuardOfTheAddress(t *testing.T) {
 	const node = "guarded"
 	s := shared(t)
 	namespace := s.namespace(t)
-	must(t, errorOf(s.AddNode(t.Context(), node, "t3.small", bed.Subnet)))
-	must(t, s.CreatePods(t.Context(), namespace, "runs", 1, bed.OnNode(node)))
-	must(t, s.CreatePods(t.Context(), namespace, "waits", 1, bed.OnNode("of-nowhere")))
-	must(t, s.AwaitRunning(t.Context(), namespace, 1))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.small", bed.Subnet)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "runs", 1, bed.OnNode(node)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "waits", 1, bed.OnNode("of-nowhere")))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, 1))
 	before := s.pod(t, namespace, "runs-0").Annotations[vpc.Annotation]
 
 	pods := s.Client.CoreV1().Pods(namespace)
@@ -76,9 +77,9 @@ func TestGuardOfSlotwise(t *testing.T) {
 	const node = "kept"
 	s := shared(t)
 	namespace := s.namespace(t)
-	must(t, errorOf(s.AddNode(t.Context(), node, "t3.small", bed.Subnet)))
-	must(t, s.CreatePods(t.Context(), namespace, "runs", 1, bed.OnNode(node)))
-	must(t, s.AwaitRunning(t.Context(), namespace, 1))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.small", bed.Subnet)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "runs", 1, bed.OnNode(node)))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, 1))
 
 	slotwise := s.asSlotwise(t)
 	for name, patch := range map[string]string{
@@ -114,7 +115,7 @@ func (s *system) asSlotwise(t *testing.T) kubernetes.Interface {
 	config := rest.CopyConfig(s.Admin)
 	config.Impersonate.UserName = "system:serviceaccount:" + bed.Namespace + ":slotwise"
 	kube, err := kubernetes.NewForConfig(config)
-	must(t, err)
+	check.Must(t, err)
 	return kube
 }
 

@@ -12,27 +12,17 @@ import (
 
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 )
 
 // cooldown is how long an address rests after its pod has ended.
 const cooldown = 30 * time.Second
 
-// must ends the test where there is an error.
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// errorOf passes on the error of a call whose result nobody needs.
-func errorOf[T any](_ T, err error) error { return err }
-
 // subnet adds a subnet for one test, with the range 10.n.0.0/bits.
 func (s *system) subnet(t *testing.T, id string, n byte, bits int) netip.Prefix {
 	t.Helper()
 	cidr := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, n}), bits)
-	must(t, s.EC2.AddSubnet(id, bed.Zone, cidr))
+	check.Must(t, s.EC2.AddSubnet(id, bed.Zone, cidr))
 	return cidr
 }
 
@@ -40,7 +30,7 @@ func (s *system) subnet(t *testing.T, id string, n byte, bits int) netip.Prefix 
 func (s *system) nodes(t *testing.T, name string, n int, instanceType, subnet string) []string {
 	t.Helper()
 	names, err := s.AddNodes(t.Context(), name, n, instanceType, subnet, bed.Group(name))
-	must(t, err)
+	check.Must(t, err)
 	return names
 }
 
@@ -48,7 +38,7 @@ func (s *system) nodes(t *testing.T, name string, n int, instanceType, subnet st
 func (s *system) pod(t *testing.T, namespace, name string) *corev1.Pod {
 	t.Helper()
 	p := &corev1.Pod{}
-	must(t, s.Kube.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, p))
+	check.Must(t, s.Kube.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: name}, p))
 	return p
 }
 
@@ -66,7 +56,7 @@ func address(t *testing.T, p *corev1.Pod) netip.Addr {
 func (s *system) addresses(t *testing.T, namespace string) map[string]netip.Addr {
 	t.Helper()
 	var pods corev1.PodList
-	must(t, s.Kube.List(t.Context(), &pods, client.InNamespace(namespace)))
+	check.Must(t, s.Kube.List(t.Context(), &pods, client.InNamespace(namespace)))
 	all := map[string]netip.Addr{}
 	for _, p := range pods.Items {
 		text, has := p.Annotations[vpc.Annotation]
@@ -74,7 +64,7 @@ func (s *system) addresses(t *testing.T, namespace string) map[string]netip.Addr
 			continue
 		}
 		address, err := vpc.ParseAddress(text)
-		must(t, err)
+		check.Must(t, err)
 		all[p.Name] = address.Addr()
 	}
 	return all
@@ -84,7 +74,7 @@ func (s *system) addresses(t *testing.T, namespace string) map[string]netip.Addr
 func (s *system) awaitCapacity(t *testing.T, nodes []string, want bed.Capacity) {
 	t.Helper()
 	for _, name := range nodes {
-		must(t, s.Until(t.Context(), fmt.Sprintf("%s shows %+v", name, want), func(ctx context.Context) error {
+		check.Must(t, s.Until(t.Context(), fmt.Sprintf("%s shows %+v", name, want), func(ctx context.Context) error {
 			got, err := s.Capacity(ctx, name)
 			if err == nil && got != want {
 				err = fmt.Errorf("it shows %+v", got)
@@ -99,7 +89,7 @@ func (s *system) awaitCapacity(t *testing.T, nodes []string, want bed.Capacity) 
 func (s *system) awaitBlocks(t *testing.T, node string, prefixes, secondaryIPs int) {
 	t.Helper()
 	what := fmt.Sprintf("%s has %d prefixes and %d secondary IPs", node, prefixes, secondaryIPs)
-	must(t, s.Until(t.Context(), what, func(context.Context) error {
+	check.Must(t, s.Until(t.Context(), what, func(context.Context) error {
 		eni := s.Interface(node)
 		if len(eni.Prefixes) != prefixes || len(eni.Addresses) != secondaryIPs {
 			return fmt.Errorf("it has %d and %d", len(eni.Prefixes), len(eni.Addresses))

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 )
 
 // TestPodsFindTheNodesWithRoom is a switch to prefixes in a cluster of 300 nodes,
@@ -27,19 +28,19 @@ func TestPodsFindTheNodesWithRoom(t *testing.T) {
 	namespace := s.namespace(t)
 	s.nodes(t, "full", full, oneSlot.Name, bed.Subnet)
 	s.nodes(t, "room", room, oneSlot.Name, bed.Subnet)
-	must(t, s.CreatePods(t.Context(), namespace, "old", full, bed.OnGroup("full")))
-	must(t, s.AwaitRunning(t.Context(), namespace, full))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "old", full, bed.OnGroup("full")))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, full))
 
-	must(t, s.PrefixMode(t.Context(), true))
+	check.Must(t, s.PrefixMode(t.Context(), true))
 	s.awaitRemaining(t, "full-", 0)
 	s.awaitRemaining(t, "room-", 16)
-	must(t, s.CreatePods(t.Context(), namespace, "new", fits))
-	must(t, s.AwaitRunning(t.Context(), namespace, full+fits))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "new", fits))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, full+fits))
 
 	// One more finds all 300 full, by what they advertise.
-	must(t, s.CreatePods(t.Context(), namespace, "more", 1))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "more", 1))
 	message, err := s.AwaitTurnedAway(t.Context(), namespace, 1)
-	must(t, err)
+	check.Must(t, err)
 	const want = "0/300 nodes are available: 300 Insufficient vpc.amazonaws.com/PrivateIPv4Address."
 	if !strings.HasPrefix(message, want) {
 		t.Errorf("the scheduler says %q, want %q", message, want)
@@ -51,7 +52,7 @@ func TestPodsFindTheNodesWithRoom(t *testing.T) {
 // remaining capacity.
 func (s *system) awaitRemaining(t *testing.T, prefix string, want int) {
 	t.Helper()
-	must(t, s.Until(t.Context(), fmt.Sprintf("nodes %s... show %d remaining", prefix, want), func(ctx context.Context) error {
+	check.Must(t, s.Until(t.Context(), fmt.Sprintf("nodes %s... show %d remaining", prefix, want), func(ctx context.Context) error {
 		var nodes corev1.NodeList
 		if err := s.Kube.List(ctx, &nodes); err != nil {
 			return err

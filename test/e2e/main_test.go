@@ -22,12 +22,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
-
 	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
@@ -35,8 +32,7 @@ import (
 const startTimeout = 3 * time.Minute
 
 func TestMain(m *testing.M) {
-	klog.SetLogger(logr.Discard()) // what the processes have to say is in their logs
-	ctrl.SetLogger(logr.Discard())
+	controlplane.Quiet()
 	// By default as many tests as there are processors run in parallel. These
 	// wait more than they compute.
 	if err := flag.Set("test.parallel", "16"); err != nil {

@@ -17,6 +17,7 @@ import (
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/awsallocator"
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
@@ -40,32 +41,32 @@ func TestObserve(t *testing.T) {
 	blind := s.nodes(t, "blind", 1, "t3.medium", bed.Subnet)[0]
 	watched := s.nodes(t, "watched", 2, "t3.medium", bed.Subnet)
 	spare := s.nodes(t, "spare", 1, "t3.medium", bed.Subnet)[0]
-	must(t, s.CreatePods(t.Context(), plain, "old", old, bed.OnNode(blind), bed.Scheduler(plainScheduler)))
+	check.Must(t, s.CreatePods(t.Context(), plain, "old", old, bed.OnNode(blind), bed.Scheduler(plainScheduler)))
 	for _, name := range watched {
-		must(t, s.CreatePods(t.Context(), seen, "old-"+name, old, bed.OnNode(name)))
+		check.Must(t, s.CreatePods(t.Context(), seen, "old-"+name, old, bed.OnNode(name)))
 	}
-	must(t, s.AwaitRunning(t.Context(), plain, old))
-	must(t, s.AwaitRunning(t.Context(), seen, len(watched)*old))
+	check.Must(t, s.AwaitRunning(t.Context(), plain, old))
+	check.Must(t, s.AwaitRunning(t.Context(), seen, len(watched)*old))
 	s.awaitCapacity(t, watched, bed.Capacity{Advertised: slots, Remaining: slots - old})
 
-	must(t, s.PrefixMode(t.Context(), true))
-	must(t, s.CreatePods(t.Context(), plain, "new", asked, bed.OnNode(blind), bed.Scheduler(plainScheduler)))
-	must(t, s.CreatePods(t.Context(), seen, "new", len(watched)*asked, bed.OnGroup("watched")))
+	check.Must(t, s.PrefixMode(t.Context(), true))
+	check.Must(t, s.CreatePods(t.Context(), plain, "new", asked, bed.OnNode(blind), bed.Scheduler(plainScheduler)))
+	check.Must(t, s.CreatePods(t.Context(), seen, "new", len(watched)*asked, bed.OnGroup("watched")))
 
 	// Without Slotwise.
 	s.awaitBare(t, plain, asked-old-truth)
 	// With Slotwise.
-	must(t, s.AwaitRunning(t.Context(), seen, len(watched)*(old+truth)))
+	check.Must(t, s.AwaitRunning(t.Context(), seen, len(watched)*(old+truth)))
 	if _, err := s.AwaitTurnedAway(t.Context(), seen, len(watched)*(asked-truth)); err != nil {
 		t.Fatal(err)
 	}
 	s.awaitCapacity(t, watched, bed.Capacity{Advertised: asked})
 
 	for _, name := range watched {
-		must(t, s.DeletePods(t.Context(), seen, "old-"+name, old))
+		check.Must(t, s.DeletePods(t.Context(), seen, "old-"+name, old))
 	}
 	s.testForeignAddress(t, spare, slots)
-	must(t, s.AwaitRunning(t.Context(), seen, len(watched)*asked))
+	check.Must(t, s.AwaitRunning(t.Context(), seen, len(watched)*asked))
 	s.awaitBare(t, plain, asked-old-truth) // for good
 
 	s.testSwitchBack(t, spare, slots)
@@ -81,15 +82,15 @@ func (s *system) startAWS(t *testing.T) {
 	go func() { ended <- awsallocator.Run(ctx, s.Client, s.EC2) }()
 	t.Cleanup(func() {
 		end()
-		must(t, <-ended)
+		check.Must(t, <-ended)
 	})
-	must(t, errorOf(s.Cluster.StartScheduler(t.Context(), controlplane.Scheduler{Name: plainScheduler, Config: []byte(plainConfig)})))
+	check.Must(t, check.ErrorOf(s.Cluster.StartScheduler(t.Context(), controlplane.Scheduler{Name: plainScheduler, Config: []byte(plainConfig)})))
 }
 
 // awaitBare waits until n pods of a namespace are bound without an address.
 func (s *system) awaitBare(t *testing.T, namespace string, n int) {
 	t.Helper()
-	must(t, s.Until(t.Context(), fmt.Sprintf("%d pods in %s are bound without an address", n, namespace), func(ctx context.Context) error {
+	check.Must(t, s.Until(t.Context(), fmt.Sprintf("%d pods in %s are bound without an address", n, namespace), func(ctx context.Context) error {
 		tally, err := s.Tally(ctx, namespace)
 		if err == nil && tally.Bare != n {
 			err = fmt.Errorf("%d are, of %d that are bound", tally.Bare, tally.Bound)
@@ -105,7 +106,7 @@ func (s *system) testForeignAddress(t *testing.T, node string, slots int) {
 	want := func(slots int) []bed.Capacity { return []bed.Capacity{{Advertised: 16 * 5, Remaining: 16 * slots}} }
 	s.awaitCapacity(t, []string{node}, want(slots)[0])
 	hand, err := s.EC2.Assign(s.Interface(node).ID, ec2sim.Request{AddressCount: 1})
-	must(t, err)
+	check.Must(t, err)
 	assigned := time.Now()
 	s.awaitCapacity(t, []string{node}, want(slots - 1)[0])
 	looks := 0
@@ -117,7 +118,7 @@ func (s *system) testForeignAddress(t *testing.T, node string, slots int) {
 	if looks > 2 { // the second may have begun before the first was waited for
 		t.Errorf("the foreign address was counted after %d refreshes, want one", looks)
 	}
-	must(t, s.EC2.Unassign(s.Interface(node).ID, hand))
+	check.Must(t, s.EC2.Unassign(s.Interface(node).ID, hand))
 	s.awaitCapacity(t, []string{node}, want(slots)[0])
 }
 
@@ -128,14 +129,14 @@ func (s *system) testSwitchBack(t *testing.T, node string, slots int) {
 	t.Helper()
 	const pods, prefixes = 17, 2
 	namespace := s.NewNamespace(t)
-	must(t, s.CreatePods(t.Context(), namespace, "old", pods, bed.OnNode(node)))
-	must(t, s.AwaitRunning(t.Context(), namespace, pods))
-	must(t, s.PrefixMode(t.Context(), false))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "old", pods, bed.OnNode(node)))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, pods))
+	check.Must(t, s.PrefixMode(t.Context(), false))
 	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: slots, Remaining: slots - prefixes})
-	must(t, s.CreatePods(t.Context(), namespace, "new", slots, bed.OnNode(node)))
-	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, slots)))
-	must(t, s.DeletePods(t.Context(), namespace, "old", pods))
-	must(t, s.AwaitRunning(t.Context(), namespace, slots))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "new", slots, bed.OnNode(node)))
+	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, slots)))
+	check.Must(t, s.DeletePods(t.Context(), namespace, "old", pods))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, slots))
 	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: slots})
 }
 
@@ -152,9 +153,9 @@ func (s *system) nodeSlots(t *testing.T, node string) v1alpha1.NodeSlotsStatus {
 	t.Helper()
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("NodeSlots"))
-	must(t, s.Kube.Get(t.Context(), client.ObjectKey{Name: node}, object))
+	check.Must(t, s.Kube.Get(t.Context(), client.ObjectKey{Name: node}, object))
 	var slots v1alpha1.NodeSlots
-	must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &slots))
+	check.Must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &slots))
 	return slots.Status
 }
 
@@ -176,7 +177,7 @@ func (s *system) changedNothing(t *testing.T, nodes []string) {
 		}
 	}
 	var pods corev1.PodList
-	must(t, s.Kube.List(t.Context(), &pods))
+	check.Must(t, s.Kube.List(t.Context(), &pods))
 	for _, p := range pods.Items {
 		if _, has := p.Annotations[vpc.Annotation]; has && p.Spec.NodeName == "" {
 			t.Errorf("%s/%s has an address and is not bound", p.Namespace, p.Name)

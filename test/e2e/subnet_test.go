@@ -5,6 +5,7 @@ import (
 
 	"slotwise.dev/slotwise/allocator"
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 )
 
 // TestSubnetWithoutFreeBlock fragments one of two subnets, so that it has free
@@ -21,7 +22,7 @@ func TestSubnetWithoutFreeBlock(t *testing.T) {
 	s.subnet(t, "subnet-fragmented", 41, 24)
 	s.subnet(t, "subnet-whole", 42, 24)
 	add := func(name, subnet string) string {
-		must(t, errorOf(s.AddNode(t.Context(), name, twoSlots.Name, subnet, bed.Group(group))))
+		check.Must(t, check.ErrorOf(s.AddNode(t.Context(), name, twoSlots.Name, subnet, bed.Group(group))))
 		return name
 	}
 	// One node has its warm prefix when the room goes, and finds out from EC2
@@ -29,25 +30,25 @@ func TestSubnetWithoutFreeBlock(t *testing.T) {
 	early := add("fragmented-early", "subnet-fragmented")
 	s.awaitBlocks(t, early, 1, 0)
 	giveBack, err := s.EC2.Fragment("subnet-fragmented")
-	must(t, err)
+	check.Must(t, err)
 	late := add("fragmented-late", "subnet-fragmented")
 	for _, name := range []string{"whole-0", "whole-1"} {
 		add(name, "subnet-whole")
 	}
 
 	const fit = 16 + 0 + 2*perENI
-	must(t, s.CreatePods(t.Context(), namespace, "pod", fit, bed.OnGroup(group)))
-	must(t, s.AwaitRunning(t.Context(), namespace, fit))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", fit, bed.OnGroup(group)))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, fit))
 	for _, name := range []string{early, late} {
-		must(t, s.AwaitEvent(t.Context(), "Node", "", name, allocator.ReasonNoCidrBlocks,
+		check.Must(t, s.AwaitEvent(t.Context(), "Node", "", name, allocator.ReasonNoCidrBlocks,
 			"InsufficientCidrBlocks: The specified subnet does not have enough free cidr blocks to satisfy the request"))
 	}
 
 	const more = 16 + perENI // what the fragmented subnet's nodes lack
-	must(t, s.CreatePods(t.Context(), namespace, "more", more, bed.OnGroup(group)))
-	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, more)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "more", more, bed.OnGroup(group)))
+	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, more)))
 	giveBack()
-	must(t, s.AwaitRunning(t.Context(), namespace, fit+more))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, fit+more))
 
 	// AWS's controller asks again every time. One refusal tells enough; a second
 	// call may have been on its way.

@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 )
 
 // TestSwitchToPrefixes is the story that Slotwise exists for: a cluster with
@@ -27,22 +28,22 @@ func TestSwitchToPrefixes(t *testing.T) {
 	namespace := s.namespace(t)
 	names := s.nodes(t, "win", nodes, "t3.medium", bed.Subnet)
 	for _, name := range names {
-		must(t, s.CreatePods(t.Context(), namespace, "old-"+name, old, bed.OnNode(name)))
+		check.Must(t, s.CreatePods(t.Context(), namespace, "old-"+name, old, bed.OnNode(name)))
 	}
-	must(t, s.AwaitRunning(t.Context(), namespace, nodes*old))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, nodes*old))
 
-	must(t, s.PrefixMode(t.Context(), true))
+	check.Must(t, s.PrefixMode(t.Context(), true))
 	s.awaitCapacity(t, names, bed.Capacity{Advertised: old + truth, Remaining: truth})
 
-	must(t, s.CreatePods(t.Context(), namespace, "new", asked))
-	must(t, s.AwaitRunning(t.Context(), namespace, nodes*(old+truth)))
-	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, asked-nodes*truth)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "new", asked))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, nodes*(old+truth)))
+	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, asked-nodes*truth)))
 	s.awaitCapacity(t, names, bed.Capacity{Advertised: old + truth})
 
 	for _, name := range names {
-		must(t, s.DeletePods(t.Context(), namespace, "old-"+name, old))
+		check.Must(t, s.DeletePods(t.Context(), namespace, "old-"+name, old))
 	}
-	must(t, s.AwaitRunning(t.Context(), namespace, asked))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, asked))
 	s.awaitCapacity(t, names, bed.Capacity{Advertised: slots * 16})
 	for _, name := range names {
 		if eni := s.Interface(name); len(eni.Prefixes) != slots || len(eni.Addresses) != 0 {
@@ -66,25 +67,25 @@ func TestSwitchBackToSecondaryIPs(t *testing.T) {
 	s := start(t, bed.Options{Settings: prefixMode})
 	namespace := s.namespace(t)
 	node := s.nodes(t, "win", 1, "m5.xlarge", bed.Subnet)[0]
-	must(t, s.CreatePods(t.Context(), namespace, "old", old))
-	must(t, s.AwaitRunning(t.Context(), namespace, old))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "old", old))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, old))
 	s.awaitBlocks(t, node, prefixes, 0)
 	before := s.addresses(t, namespace)
 
-	must(t, s.PrefixMode(t.Context(), false))
+	check.Must(t, s.PrefixMode(t.Context(), false))
 	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: old + slots - prefixes, Remaining: slots - prefixes})
-	must(t, s.CreatePods(t.Context(), namespace, "new", asked))
-	must(t, s.AwaitRunning(t.Context(), namespace, old+slots-prefixes))
-	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, asked-(slots-prefixes))))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "new", asked))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, old+slots-prefixes))
+	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, asked-(slots-prefixes))))
 	s.awaitBlocks(t, node, prefixes, slots-prefixes)
 
 	emptied, victims := fewestPods(s.Interface(node).Prefixes, before)
 	deleted := time.Now()
 	for _, name := range victims {
-		must(t, s.Kube.Delete(t.Context(), bed.Pod(namespace, name), client.GracePeriodSeconds(0)))
+		check.Must(t, s.Kube.Delete(t.Context(), bed.Pod(namespace, name), client.GracePeriodSeconds(0)))
 	}
 	// Its slot takes one of the two pods that wait.
-	must(t, s.AwaitRunning(t.Context(), namespace, old-len(victims)+slots-prefixes+1))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, old-len(victims)+slots-prefixes+1))
 	s.awaitBlocks(t, node, prefixes-1, slots-prefixes+1)
 	if rest := s.unassigned(t, emptied).Sub(deleted); rest < cooldown {
 		t.Errorf("prefix %s was unassigned %s after its pods had been deleted, want %s at the least", emptied, rest, cooldown)

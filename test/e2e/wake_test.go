@@ -9,6 +9,7 @@ import (
 	"slotwise.dev/slotwise/allocator"
 	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 )
 
 // TestI8SchedulerIsWoken has a pod wait until something changes that is no
@@ -20,33 +21,33 @@ func TestI8SchedulerIsWoken(t *testing.T) {
 	s := start(t, bed.Options{})
 	namespace := s.namespace(t)
 	cidr := s.subnet(t, subnet, 43, 27)
-	must(t, errorOf(s.AddNode(t.Context(), node, "t3.medium", subnet)))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.medium", subnet)))
 	s.awaitBlocks(t, node, 0, 3)
 
 	// Slotwise is switched on.
-	must(t, s.Configure(t.Context(), map[string]string{settings.KeyEnabled: "false"}))
+	check.Must(t, s.Configure(t.Context(), map[string]string{settings.KeyEnabled: "false"}))
 	s.awaitWebhook(t, namespace, false)
-	must(t, s.CreatePods(t.Context(), namespace, "asks", 1, asking))
-	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "asks", 1, asking))
+	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
 	s.configure(t)
-	must(t, s.AwaitRunning(t.Context(), namespace, 1))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, 1))
 	s.awaitWebhook(t, namespace, true)
 
 	// The subnet has room again.
 	s.awaitBlocks(t, node, 0, 4) // one of them held
 	giveBack := s.fill(t, subnet, cidr)
-	must(t, s.CreatePods(t.Context(), namespace, "pod", 4))
-	must(t, s.AwaitRunning(t.Context(), namespace, 4))
-	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
-	must(t, s.AwaitEvent(t.Context(), "Node", "", node, allocator.ReasonNoAddresses, "InsufficientFreeAddressesInSubnet"))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", 4))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, 4))
+	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
+	check.Must(t, s.AwaitEvent(t.Context(), "Node", "", node, allocator.ReasonNoAddresses, "InsufficientFreeAddressesInSubnet"))
 	giveBack()
-	must(t, s.AwaitRunning(t.Context(), namespace, 5))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, 5))
 
 	// An address has cooled down.
-	must(t, s.CreatePods(t.Context(), namespace, "last", 1))
-	must(t, errorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
-	must(t, s.Kube.Delete(t.Context(), bed.Pod(namespace, "asks-0"), client.GracePeriodSeconds(0)))
-	must(t, s.AwaitRunning(t.Context(), namespace, 5))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "last", 1))
+	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
+	check.Must(t, s.Kube.Delete(t.Context(), bed.Pod(namespace, "asks-0"), client.GracePeriodSeconds(0)))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, 5))
 }
 
 // fill has somebody take every address of a subnet that is free.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 )
 
 // Warm pools are looked at in EC2, on nodes with different numbers of pods. The
@@ -88,11 +89,11 @@ func (s *system) testWarmPools(t *testing.T, instanceType string, mode map[strin
 	name := func(pods int) string { return fmt.Sprint(namespace, "-", pods) }
 	running := 0
 	for pods := range rows["defaults"].want {
-		must(t, errorOf(s.AddNode(t.Context(), name(pods), instanceType, bed.Subnet)))
-		must(t, s.CreatePods(t.Context(), namespace, fmt.Sprint("of-", pods), pods, bed.OnNode(name(pods))))
+		check.Must(t, check.ErrorOf(s.AddNode(t.Context(), name(pods), instanceType, bed.Subnet)))
+		check.Must(t, s.CreatePods(t.Context(), namespace, fmt.Sprint("of-", pods), pods, bed.OnNode(name(pods))))
 		running += pods
 	}
-	must(t, s.AwaitRunning(t.Context(), namespace, running))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, running))
 
 	for row, test := range rows {
 		ok := t.Run(row, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
@@ -173,7 +174,7 @@ func TestAssign(t *testing.T) {
 			code: ec2sim.CodeInvalidInterface,
 		},
 		"an interface whose instance has ended": {
-			world: func(t *testing.T, sim *ec2sim.Server) { must(t, sim.Terminate("i-1")) },
+			world: func(t *testing.T, sim *ec2sim.Server) { check.Must(t, sim.Terminate("i-1")) },
 			ask:   ec2.AssignPrivateIpAddressesInput{Ipv4PrefixCount: aws.Int32(1)},
 			code:  ec2sim.CodeInvalidInterface,
 		},
@@ -309,10 +310,10 @@ func TestReuse(t *testing.T) {
 			sim, _ := start(t, ec2sim.Options{Reuse: test.order})
 			eni := run(t, sim, "i-1", "c5.large")
 			first, err := sim.Assign(eni.ID, ec2sim.Request{AddressCount: 1, PrefixCount: 1})
-			must(t, err)
-			must(t, sim.Unassign(eni.ID, first))
+			check.Must(t, err)
+			check.Must(t, sim.Unassign(eni.ID, first))
 			again, err := sim.Assign(eni.ID, ec2sim.Request{AddressCount: 1, PrefixCount: 1})
-			must(t, err)
+			check.Must(t, err)
 			if diff := cmp.Diff(test.want, again, compareSlots); diff != "" {
 				t.Errorf("second assignment (-want +got):\n%s", diff)
 			}
@@ -334,27 +335,27 @@ func assigned(out *ec2.AssignPrivateIpAddressesOutput) (got ec2sim.Slots) {
 func give(addresses, prefixes int) func(*testing.T, *ec2sim.Server) {
 	return func(t *testing.T, sim *ec2sim.Server) {
 		_, err := sim.Assign(sim.Interfaces()[0].ID, ec2sim.Request{AddressCount: addresses, PrefixCount: prefixes})
-		must(t, err)
+		check.Must(t, err)
 	}
 }
 
 func occupy(ranges ...string) func(*testing.T, *ec2sim.Server) {
 	return func(t *testing.T, sim *ec2sim.Server) {
 		_, err := sim.Occupy(subnetA, cidrs(ranges...)...)
-		must(t, err)
+		check.Must(t, err)
 	}
 }
 
 func fragment(t *testing.T, sim *ec2sim.Server) {
 	_, err := sim.Fragment(subnetA)
-	must(t, err)
+	check.Must(t, err)
 }
 
 func reserve(kind ec2sim.ReservationKind, ranges ...string) func(*testing.T, *ec2sim.Server) {
 	return func(t *testing.T, sim *ec2sim.Server) {
 		for _, r := range ranges {
 			_, err := sim.AddReservation(subnetA, cidr(r), kind)
-			must(t, err)
+			check.Must(t, err)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
@@ -13,7 +14,7 @@ import (
 // to be safe for that is, under the race detector, and the world stays sound.
 func TestConcurrent(t *testing.T) {
 	sim := ec2sim.New(ec2sim.Options{})
-	must(t, sim.AddSubnet(subnetA, "eu-west-1a", cidr("10.0.0.0/24")))
+	check.Must(t, sim.AddSubnet(subnetA, "eu-west-1a", cidr("10.0.0.0/24")))
 	var enis []string
 	for i := range 6 {
 		enis = append(enis, run(t, sim, fmt.Sprintf("i-%d", i), "m5.large").ID)
@@ -46,7 +47,7 @@ func TestConcurrent(t *testing.T) {
 		func(round int) {
 			id := fmt.Sprintf("i-more-%d", round)
 			if _, err := sim.AddInstance(ec2sim.Instance{ID: id, Type: "c5.large", Subnet: subnetA}); err == nil {
-				must(t, sim.Terminate(id))
+				check.Must(t, sim.Terminate(id))
 			}
 		},
 	}
@@ -69,5 +70,5 @@ func TestConcurrent(t *testing.T) {
 		})
 	}
 	all.Wait()
-	must(t, sim.Check())
+	check.Must(t, sim.Check())
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/google/go-cmp/cmp"
 
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
@@ -22,7 +23,7 @@ func TestDescribeNetworkInterface(t *testing.T) {
 	occupy("10.0.0.99/32")(t, sim)
 
 	out, err := client.DescribeNetworkInterfaces(t.Context(), &ec2.DescribeNetworkInterfacesInput{})
-	must(t, err)
+	check.Must(t, err)
 	if len(out.NetworkInterfaces) != 2 {
 		t.Fatalf("%d interfaces, want the instance's and somebody else's", len(out.NetworkInterfaces))
 	}
@@ -102,14 +103,14 @@ func TestDescribeNetworkInterfaces(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			sim, client := start(t, ec2sim.Options{})
-			must(t, sim.AddSubnet("subnet-b", "eu-west-1b", cidr("10.0.1.0/24")))
+			check.Must(t, sim.AddSubnet("subnet-b", "eu-west-1b", cidr("10.0.1.0/24")))
 			run(t, sim, "i-1", "c5.large")
 			_, err := sim.AddInterface("i-1", 1)
-			must(t, err)
+			check.Must(t, err)
 			run(t, sim, "i-2", "c5.large")
 			occupy("10.0.0.99/32")(t, sim)
 			_, err = sim.Occupy("subnet-b", cidr("10.0.1.9/32"))
-			must(t, err)
+			check.Must(t, err)
 
 			out, err := client.DescribeNetworkInterfaces(t.Context(), &test.ask)
 			if got := codeOf(t, err); got != test.code {
@@ -157,7 +158,7 @@ func TestPaging(t *testing.T) {
 				&ec2.DescribeNetworkInterfacesInput{MaxResults: test.ask})
 			for more.HasMorePages() {
 				out, err := more.NextPage(t.Context())
-				must(t, err)
+				check.Must(t, err)
 				pages = append(pages, len(out.NetworkInterfaces))
 				for _, eni := range out.NetworkInterfaces {
 					seen[*eni.NetworkInterfaceId] = true
@@ -175,10 +176,10 @@ func TestDescribeInstances(t *testing.T) {
 	eni := run(t, sim, "i-1", "t3.xlarge")
 	give(1, 1)(t, sim)
 	run(t, sim, "i-2", "m4.large")
-	must(t, sim.Terminate("i-2"))
+	check.Must(t, sim.Terminate("i-2"))
 
 	out, err := client.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{})
-	must(t, err)
+	check.Must(t, err)
 	one, two := out.Reservations[0].Instances[0], out.Reservations[1].Instances[0]
 	inside := one.NetworkInterfaces[0]
 	got := map[string]any{
@@ -220,7 +221,7 @@ func TestDescribeInstances(t *testing.T) {
 	running, err := client.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{Filters: []types.Filter{
 		{Name: aws.String("instance-state-name"), Values: []string{"running"}},
 	}})
-	must(t, err)
+	check.Must(t, err)
 	if len(running.Reservations) != 1 {
 		t.Errorf("%d running instances, want 1", len(running.Reservations))
 	}
@@ -284,14 +285,14 @@ func TestAvailableAddresses(t *testing.T) {
 		"nor does it when it comes to be used":    {both(reserve(ec2sim.ReservedForPrefixes, "10.0.0.64/27"), occupy("10.0.0.64/28")), 219},
 		"what is given back counts again": {func(t *testing.T, sim *ec2sim.Server) {
 			giveBack, err := sim.Fragment(subnetA)
-			must(t, err)
+			check.Must(t, err)
 			giveBack()
 			giveBack()
 		}, 251},
 		"a removed reservation counts again": {func(t *testing.T, sim *ec2sim.Server) {
 			id, err := sim.AddReservation(subnetA, cidr("10.0.0.0/25"), ec2sim.ReservedExplicit)
-			must(t, err)
-			must(t, sim.RemoveReservation(id))
+			check.Must(t, err)
+			check.Must(t, sim.RemoveReservation(id))
 		}, 251},
 	}
 	for name, test := range tests {
@@ -301,7 +302,7 @@ func TestAvailableAddresses(t *testing.T) {
 				test.world(t, sim)
 			}
 			out, err := client.DescribeSubnets(t.Context(), &ec2.DescribeSubnetsInput{SubnetIds: []string{subnetA}})
-			must(t, err)
+			check.Must(t, err)
 			if got := *out.Subnets[0].AvailableIpAddressCount; got != test.want {
 				t.Errorf("available = %d, want %d", got, test.want)
 			}
@@ -325,7 +326,7 @@ func TestGetSubnetCidrReservations(t *testing.T) {
 	reserve(ec2sim.ReservedExplicit, "10.0.0.32/28")(t, sim)
 
 	out, err := client.GetSubnetCidrReservations(t.Context(), &ec2.GetSubnetCidrReservationsInput{SubnetId: aws.String(subnetA)})
-	must(t, err)
+	check.Must(t, err)
 	var got []string
 	for _, r := range out.SubnetIpv4CidrReservations {
 		got = append(got, fmt.Sprintf("%s %s %s", *r.SubnetId, *r.Cidr, r.ReservationType))

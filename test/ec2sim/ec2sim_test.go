@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/smithy-go"
 
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
@@ -30,14 +31,14 @@ func start(t *testing.T, o ec2sim.Options) (*ec2sim.Server, *ec2.Client) {
 	t.Helper()
 	sim := ec2sim.New(o)
 	url, err := sim.Start("127.0.0.1:0")
-	must(t, err)
+	check.Must(t, err)
 	t.Cleanup(sim.Close)
 	t.Cleanup(func() {
 		if err := sim.Check(); err != nil {
 			t.Errorf("Check() = %v", err)
 		}
 	})
-	must(t, sim.AddSubnet(subnetA, "eu-west-1a", cidr("10.0.0.0/24")))
+	check.Must(t, sim.AddSubnet(subnetA, "eu-west-1a", cidr("10.0.0.0/24")))
 	return sim, sdk(url)
 }
 
@@ -45,15 +46,8 @@ func start(t *testing.T, o ec2sim.Options) (*ec2sim.Server, *ec2.Client) {
 func run(t *testing.T, sim *ec2sim.Server, id, kind string) ec2sim.Interface {
 	t.Helper()
 	eni, err := sim.AddInstance(ec2sim.Instance{ID: id, Type: kind, Subnet: subnetA})
-	must(t, err)
+	check.Must(t, err)
 	return eni
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // codeOf is the error code as a client of the SDK sees it; empty for no error.

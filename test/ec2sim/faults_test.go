@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/smithy-go"
 
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
@@ -60,7 +61,7 @@ func TestFaults(t *testing.T) {
 			}
 			remove()
 			remove()
-			must(t, assignOne(t, client, eni.ID))
+			check.Must(t, assignOne(t, client, eni.ID))
 		})
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/google/go-cmp/cmp"
 
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
@@ -41,7 +42,7 @@ func (p inProcess) Do(r *http.Request) (*http.Response, error) {
 func bubble(t *testing.T, o ec2sim.Options, test func(*testing.T, *ec2sim.Server, *ec2.Client, ec2sim.Interface)) {
 	synctest.Test(t, func(t *testing.T) {
 		sim := ec2sim.New(o)
-		must(t, sim.AddSubnet(subnetA, "eu-west-1a", cidr("10.0.0.0/24")))
+		check.Must(t, sim.AddSubnet(subnetA, "eu-west-1a", cidr("10.0.0.0/24")))
 		client := ec2.New(ec2.Options{
 			Region:      "eu-west-1",
 			HTTPClient:  inProcess{sim},
@@ -70,7 +71,7 @@ func TestLatency(t *testing.T) {
 		shortest, longest := time.Hour, time.Duration(0)
 		for range 25 {
 			began := time.Now()
-			must(t, assignOne(t, client, eni.ID))
+			check.Must(t, assignOne(t, client, eni.ID))
 			took := time.Since(began)
 			shortest, longest = min(shortest, took), max(longest, took)
 			if c := lastCall(sim); c.End.Sub(c.Start) != took {
@@ -86,14 +87,14 @@ func TestLatency(t *testing.T) {
 		}
 		began := time.Now()
 		_, err := client.DescribeSubnets(t.Context(), &ec2.DescribeSubnetsInput{})
-		must(t, err)
+		check.Must(t, err)
 		if took := time.Since(began); took != other {
 			t.Errorf("another action took %s, want %s", took, other)
 		}
 		sim.SetLatency("DescribeSubnets", ec2sim.Latency{})
 		began = time.Now()
 		_, err = client.DescribeSubnets(t.Context(), &ec2.DescribeSubnetsInput{})
-		must(t, err)
+		check.Must(t, err)
 		if took := time.Since(began); took != ec2sim.LeastLatency {
 			t.Errorf("set to 0 it took %s", took)
 		}
@@ -148,11 +149,11 @@ func TestLag(t *testing.T) {
 		// seen is what Describe says of addresses, room and the instance.
 		seen := func() [3]any {
 			enis, err := client.DescribeNetworkInterfaces(t.Context(), &ec2.DescribeNetworkInterfacesInput{})
-			must(t, err)
+			check.Must(t, err)
 			subnets, err := client.DescribeSubnets(t.Context(), &ec2.DescribeSubnetsInput{})
-			must(t, err)
+			check.Must(t, err)
 			instances, err := client.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{})
-			must(t, err)
+			check.Must(t, err)
 			addresses := 0
 			if len(enis.NetworkInterfaces) > 0 {
 				addresses = len(enis.NetworkInterfaces[0].PrivateIpAddresses)
@@ -168,13 +169,13 @@ func TestLag(t *testing.T) {
 		}
 		expect("what is new shows at once", 1, int32(251), "running")
 		time.Sleep(2 * lag)
-		must(t, assignOne(t, client, eni.ID))
+		check.Must(t, assignOne(t, client, eni.ID))
 		expect("just assigned", 1, int32(250), "running")
 		time.Sleep(lag - 10*time.Millisecond)
 		expect("short of the lag", 1, int32(250), "running")
 		time.Sleep(10 * time.Millisecond)
 		expect("after the lag", 2, int32(249), "running")
-		must(t, sim.Terminate("i-1"))
+		check.Must(t, sim.Terminate("i-1"))
 		expect("just terminated", 2, int32(249), "running")
 		sim.SetLag(0)
 		expect("without a lag", 0, int32(251), "terminated")
@@ -184,10 +185,10 @@ func TestLag(t *testing.T) {
 // TestLagIsBounded asks for the state of an hour ago.
 func TestLagIsBounded(t *testing.T) {
 	bubble(t, ec2sim.Options{Lag: time.Hour}, func(t *testing.T, _ *ec2sim.Server, client *ec2.Client, eni ec2sim.Interface) {
-		must(t, assignOne(t, client, eni.ID))
+		check.Must(t, assignOne(t, client, eni.ID))
 		time.Sleep(ec2sim.MaxLag)
 		out, err := client.DescribeNetworkInterfaces(t.Context(), &ec2.DescribeNetworkInterfacesInput{})
-		must(t, err)
+		check.Must(t, err)
 		if got := len(out.NetworkInterfaces[0].PrivateIpAddresses); got != 2 {
 			t.Errorf("%d addresses, want the 2 of MaxLag ago", got)
 		}
@@ -244,7 +245,7 @@ func TestAuthorizationIsWanted(t *testing.T) {
 func TestCalls(t *testing.T) {
 	sim, client := start(t, ec2sim.Options{})
 	eni := run(t, sim, "i-1", "c5.large")
-	must(t, assignOne(t, client, eni.ID))
+	check.Must(t, assignOne(t, client, eni.ID))
 	_, err := client.AssignPrivateIpAddresses(t.Context(), &ec2.AssignPrivateIpAddressesInput{
 		NetworkInterfaceId: &eni.ID, Ipv4PrefixCount: aws.Int32(20),
 	})
@@ -252,9 +253,9 @@ func TestCalls(t *testing.T) {
 	_, err = client.UnassignPrivateIpAddresses(t.Context(), &ec2.UnassignPrivateIpAddressesInput{
 		NetworkInterfaceId: &eni.ID, PrivateIpAddresses: []string{"10.0.0.5"},
 	})
-	must(t, err)
+	check.Must(t, err)
 	_, err = client.DescribeSubnets(t.Context(), &ec2.DescribeSubnetsInput{})
-	must(t, err)
+	check.Must(t, err)
 
 	five := ec2sim.Slots{Addresses: addrs("10.0.0.5")}
 	want := []ec2sim.Call{
@@ -281,7 +282,7 @@ func TestCalls(t *testing.T) {
 		t.Errorf("errors (-want +got):\n%s", diff)
 	}
 	sim.ResetCalls()
-	must(t, assignOne(t, client, eni.ID))
+	check.Must(t, assignOne(t, client, eni.ID))
 	if got := sim.Calls(); len(got) != 1 || got[0].Seq != 5 || !got[0].Applied {
 		t.Errorf("after a reset and one call: %+v", got)
 	}
@@ -293,11 +294,11 @@ func TestChangesOf(t *testing.T) {
 	_, err := client.AssignPrivateIpAddresses(t.Context(), &ec2.AssignPrivateIpAddressesInput{
 		NetworkInterfaceId: &one.ID, Ipv4PrefixCount: aws.Int32(1),
 	})
-	must(t, err)
-	must(t, sim.Unassign(one.ID, ec2sim.Slots{Prefixes: cidrs("10.0.0.16/28")}))
+	check.Must(t, err)
+	check.Must(t, sim.Unassign(one.ID, ec2sim.Slots{Prefixes: cidrs("10.0.0.16/28")}))
 	_, err = sim.Assign(two.ID, ec2sim.Request{Slots: ec2sim.Slots{Addresses: addrs("10.0.0.20")}})
-	must(t, err)
-	must(t, sim.Terminate("i-2"))
+	check.Must(t, err)
+	check.Must(t, sim.Terminate("i-2"))
 
 	want := []ec2sim.Change{
 		{Call: 1, ENI: one.ID, Range: cidr("10.0.0.16/28"), Assigned: true},
@@ -326,7 +327,7 @@ func TestStart(t *testing.T) {
 	other := ec2sim.New(ec2sim.Options{})
 	defer other.Close()
 	address, err := other.Start("127.0.0.1:0")
-	must(t, err)
+	check.Must(t, err)
 	if u, err := url.Parse(address); err != nil || u.Scheme != "http" || u.Port() == "0" {
 		t.Errorf("URL = %q", address)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
@@ -13,7 +14,7 @@ func TestFragment(t *testing.T) {
 	eni := run(t, sim, "i-1", "c5.large")
 	reserve(ec2sim.ReservedForPrefixes, "10.0.0.64/27")(t, sim)
 	giveBack, err := sim.Fragment(subnetA)
-	must(t, err)
+	check.Must(t, err)
 	if _, err := sim.Assign(eni.ID, ec2sim.Request{PrefixCount: 1}); codeOfHand(err) != ec2sim.CodeInsufficientBlocks {
 		t.Errorf("a prefix in a fragmented subnet: %v", err)
 	}
@@ -48,7 +49,7 @@ func TestOccupy(t *testing.T) {
 			run(t, sim, "i-1", "c5.large")
 			giveBack, err := sim.Occupy(test.subnet, test.ranges...)
 			if test.want == "" {
-				must(t, err)
+				check.Must(t, err)
 				if got := len(sim.Interfaces()); got != 1+17 {
 					t.Errorf("%d interfaces, want one for each of 17 addresses beside the instance's", got)
 				}
@@ -107,7 +108,7 @@ func TestBuild(t *testing.T) {
 				}
 				return
 			}
-			must(t, err)
+			check.Must(t, err)
 			one, two := sim.Interfaces()[0], sim.Interfaces()[1]
 			if one.Primary.String() != "10.1.0.128" || one.Limit != 3 || two.Primary.String() != "10.1.0.9" || two.Limit != 10 {
 				t.Errorf("interfaces = %+v %+v", one, two)
@@ -130,30 +131,30 @@ func TestReservationsDoNotOverlap(t *testing.T) {
 
 func TestSubnetWithoutRoom(t *testing.T) {
 	sim := ec2sim.New(ec2sim.Options{})
-	must(t, sim.AddSubnet("s", "z", cidr("10.0.0.0/28")))
+	check.Must(t, sim.AddSubnet("s", "z", cidr("10.0.0.0/28")))
 	for i := range 11 {
 		_, err := sim.AddInstance(ec2sim.Instance{ID: strings.Repeat("i", i+1), Type: "c5.large", Subnet: "s"})
-		must(t, err)
+		check.Must(t, err)
 	}
 	_, err := sim.AddInstance(ec2sim.Instance{ID: "one more", Type: "c5.large", Subnet: "s"})
 	if codeOfHand(err) != ec2sim.CodeInsufficientAddresses {
 		t.Errorf("the 12th instance in a /28: %v", err)
 	}
-	must(t, sim.Check())
+	check.Must(t, sim.Check())
 }
 
 func TestSecondInterface(t *testing.T) {
 	sim, _ := start(t, ec2sim.Options{})
 	run(t, sim, "i-1", "c5.large")
 	second, err := sim.AddInterface("i-1", 1)
-	must(t, err)
+	check.Must(t, err)
 	if second.Device != 1 || second.Limit != 10 || second.Instance != "i-1" {
 		t.Errorf("second interface = %+v", second)
 	}
 	if _, err := sim.AddInterface("i-1", 1); err == nil {
 		t.Error("two interfaces at one device index")
 	}
-	must(t, sim.Terminate("i-1"))
+	check.Must(t, sim.Terminate("i-1"))
 	if got := sim.Interfaces(); len(got) != 0 {
 		t.Errorf("left of a terminated instance: %+v", got)
 	}

@@ -28,13 +28,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
@@ -51,8 +48,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	klog.SetLogger(logr.Discard())
-	ctrl.SetLogger(logr.Discard())
+	controlplane.Quiet()
 	// By default as many tests as there are processors run in parallel. These
 	// wait more than they compute. More of them at once, and an API server on two
 	// processors no longer answers in time.

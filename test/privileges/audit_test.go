@@ -12,6 +12,7 @@ import (
 
 	"slotwise.dev/slotwise/manifests"
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 )
 
 // request is what the audit log tells of one request, or of several alike.
@@ -56,12 +57,12 @@ func (e entry) refused() bool {
 func requests(t *testing.T, b *bed.Bed, account string) []request {
 	t.Helper()
 	log, err := os.Open(b.AuditLog())
-	must(t, err)
-	defer func() { must(t, log.Close()) }()
+	check.Must(t, err)
+	defer func() { check.Must(t, log.Close()) }()
 	made, lines, refused := map[request]bool{}, bufio.NewScanner(log), map[string]bool{}
 	for lines.Scan() {
 		var e entry
-		must(t, json.Unmarshal(lines.Bytes(), &e))
+		check.Must(t, json.Unmarshal(lines.Bytes(), &e))
 		if e.User.Username != user(account) || e.Impersonated != nil {
 			continue
 		}
@@ -73,7 +74,7 @@ func requests(t *testing.T, b *bed.Bed, account string) []request {
 			made[e.request()] = true
 		}
 	}
-	must(t, lines.Err())
+	check.Must(t, lines.Err())
 	if len(made) == 0 {
 		t.Errorf("the audit log knows nothing of %s", account)
 	}
@@ -106,7 +107,7 @@ func checkRBAC(t *testing.T, b *bed.Bed, overlay, account string, unused map[str
 func checkIAM(t *testing.T, b *bed.Bed, file string) {
 	t.Helper()
 	allowed, err := manifests.AllowedActions(file)
-	must(t, err)
+	check.Must(t, err)
 	var called []string
 	for action := range b.EC2.Counts() {
 		called = append(called, "ec2:"+action)

@@ -13,11 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
-
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
 )
 
@@ -25,21 +22,9 @@ import (
 const startTimeout = 3 * time.Minute
 
 func TestMain(m *testing.M) {
-	klog.SetLogger(logr.Discard()) // what the processes have to say is in their logs
-	ctrl.SetLogger(logr.Discard())
+	controlplane.Quiet()
 	os.Exit(m.Run())
 }
-
-// must ends the test where there is an error.
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// errorOf passes on the error of a call whose result nobody needs.
-func errorOf[T any](_ T, err error) error { return err }
 
 // start installs an overlay, with a leader and a standby, and has the API server
 // write down who does what.
@@ -53,14 +38,14 @@ func start(t *testing.T, overlay bed.Overlay, args ...string) *bed.Bed {
 	b, err := bed.Start(ctx, bed.Options{
 		Options: controlplane.Options{Audit: true}, Overlay: overlay, Replicas: 2, Args: args,
 	})
-	must(t, err)
+	check.Must(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
 			requests(t, b, slotwise) // what was refused may be the reason
 			b.Keep()
 			t.Log("logs of the control plane:", b.LogDir())
 		}
-		must(t, b.Stop())
+		check.Must(t, b.Stop())
 	})
 	return b
 }

@@ -9,6 +9,7 @@ import (
 
 	"slotwise.dev/slotwise/allocator"
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 )
 
 // TestManage goes through all that Slotwise does as an allocator, in the overlay
@@ -18,9 +19,9 @@ func TestManage(t *testing.T) {
 	const node, pods = "managed", 3
 	b := start(t, bed.EKS)
 	namespace := b.NewNamespace(t)
-	must(t, errorOf(b.AddNode(t.Context(), node, "t3.large", bed.Subnet)))
-	must(t, b.CreatePods(t.Context(), namespace, "pod", pods))
-	must(t, b.AwaitRunning(t.Context(), namespace, pods))
+	check.Must(t, check.ErrorOf(b.AddNode(t.Context(), node, "t3.large", bed.Subnet)))
+	check.Must(t, b.CreatePods(t.Context(), namespace, "pod", pods))
+	check.Must(t, b.AwaitRunning(t.Context(), namespace, pods))
 	awaitNodeSlots(t, b, node)
 
 	bindByOthers(t, b, namespace, node)
@@ -30,9 +31,9 @@ func TestManage(t *testing.T) {
 	for _, on := range []bool{true, false, true, false} { // what happens twice is one event, a series
 		managedController(t, b, namespace, on)
 	}
-	must(t, b.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, allocator.ReasonOtherController, "acts as if it were off"))
-	must(t, b.PrefixMode(t.Context(), true))
-	must(t, b.Until(t.Context(), "free secondary IPs are given back", func(context.Context) error {
+	check.Must(t, b.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, allocator.ReasonOtherController, "acts as if it were off"))
+	check.Must(t, b.PrefixMode(t.Context(), true))
+	check.Must(t, b.Until(t.Context(), "free secondary IPs are given back", func(context.Context) error {
 		if b.EC2.Counts()["UnassignPrivateIpAddresses"] == 0 {
 			return errors.New("none was")
 		}

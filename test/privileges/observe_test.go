@@ -6,6 +6,7 @@ import (
 
 	"slotwise.dev/slotwise/test/awsallocator"
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 )
 
 // TestObserve goes through all that Slotwise does beside AWS's own controller.
@@ -17,12 +18,12 @@ func TestObserve(t *testing.T) {
 	go func() { ended <- awsallocator.Run(ctx, b.Client, b.EC2) }()
 	t.Cleanup(func() {
 		end()
-		must(t, <-ended)
+		check.Must(t, <-ended)
 	})
 	namespace := b.NewNamespace(t)
-	must(t, errorOf(b.AddNode(t.Context(), node, "t3.large", bed.Subnet)))
-	must(t, b.CreatePods(t.Context(), namespace, "pod", pods))
-	must(t, b.AwaitRunning(t.Context(), namespace, pods))
+	check.Must(t, check.ErrorOf(b.AddNode(t.Context(), node, "t3.large", bed.Subnet)))
+	check.Must(t, b.CreatePods(t.Context(), namespace, "pod", pods))
+	check.Must(t, b.AwaitRunning(t.Context(), namespace, pods))
 	bindNobody(t, b, namespace, node)
 	misspell(t, b, bed.ConfigMap)
 	awaitNodeSlots(t, b, node)

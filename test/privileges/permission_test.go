@@ -11,6 +11,7 @@ import (
 
 	"slotwise.dev/slotwise/manifests"
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 )
 
 // permission is one thing that a ServiceAccount may do: a rule of RBAC has many.
@@ -56,13 +57,13 @@ func (p permission) usedBy(r request) bool {
 func granted(t *testing.T, overlay, account string) (all []permission) {
 	t.Helper()
 	objects, err := manifests.Build(overlay)
-	must(t, err)
+	check.Must(t, err)
 	for _, o := range objects {
 		if o.GetKind() != "RoleBinding" && o.GetKind() != "ClusterRoleBinding" {
 			continue
 		}
 		var binding rbacv1.ClusterRoleBinding // a RoleBinding has the same fields
-		must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &binding))
+		check.Must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &binding))
 		if !slices.ContainsFunc(binding.Subjects, func(s rbacv1.Subject) bool {
 			return s.Kind == rbacv1.ServiceAccountKind && s.Namespace == bed.Namespace && s.Name == account
 		}) {
@@ -86,7 +87,7 @@ func rulesOf(t *testing.T, objects []*unstructured.Unstructured, ref rbacv1.Role
 	for _, o := range objects {
 		if o.GetKind() == ref.Kind && o.GetName() == ref.Name && o.GetNamespace() == namespace {
 			var role rbacv1.ClusterRole // a Role has the same fields
-			must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &role))
+			check.Must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &role))
 			return role.Rules, true
 		}
 	}

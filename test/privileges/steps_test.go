@@ -24,6 +24,7 @@ import (
 	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
 )
 
@@ -32,13 +33,13 @@ import (
 func scrapeStandby(t *testing.T, b *bed.Bed) {
 	t.Helper()
 	standby := b.Replicas[1]
-	must(t, standby.Stop())
-	must(t, b.AwaitLeading(t.Context(), b.Replicas[0]))
+	check.Must(t, standby.Stop())
+	check.Must(t, b.AwaitLeading(t.Context(), b.Replicas[0]))
 	port, err := controlplane.FreePort()
-	must(t, err)
+	check.Must(t, err)
 	standby.Args = []string{fmt.Sprintf("--metrics-address=:%d", port)}
-	must(t, standby.Start(t.Context()))
-	must(t, scrape(t.Context(), prometheus(t, b), b, port))
+	check.Must(t, standby.Start(t.Context()))
+	check.Must(t, scrape(t.Context(), prometheus(t, b), b, port))
 }
 
 // scrape reads metrics with Prometheus's token, over TLS that Slotwise's CA
@@ -73,26 +74,26 @@ func prometheus(t *testing.T, b *bed.Bed) string {
 	t.Helper()
 	const name, namespace = "metrics-reader", "default"
 	meta := metav1.ObjectMeta{Name: name}
-	must(t, b.Kube.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}}))
-	must(t, b.Kube.Create(t.Context(), &rbacv1.ClusterRole{
+	check.Must(t, b.Kube.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}}))
+	check.Must(t, b.Kube.Create(t.Context(), &rbacv1.ClusterRole{
 		ObjectMeta: meta,
 		Rules:      []rbacv1.PolicyRule{{Verbs: []string{"get"}, NonResourceURLs: []string{"/metrics"}}},
 	}))
-	must(t, b.Kube.Create(t.Context(), &rbacv1.ClusterRoleBinding{
+	check.Must(t, b.Kube.Create(t.Context(), &rbacv1.ClusterRoleBinding{
 		ObjectMeta: meta,
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: name, Namespace: namespace}},
 	}))
 	request, err := b.Client.CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
-	must(t, err)
+	check.Must(t, err)
 	return request.Status.Token
 }
 
 // misspell writes a setting that cannot be read, and waits until that is said.
 func misspell(t *testing.T, b *bed.Bed, configMap types.NamespacedName) {
 	t.Helper()
-	must(t, b.Configure(t.Context(), map[string]string{settings.KeyEnabled: "true", settings.KeyWarmIPTarget: "many"}))
-	must(t, b.AwaitEvent(t.Context(), "ConfigMap", configMap.Namespace, configMap.Name, allocator.ReasonInvalidSetting, "many"))
+	check.Must(t, b.Configure(t.Context(), map[string]string{settings.KeyEnabled: "true", settings.KeyWarmIPTarget: "many"}))
+	check.Must(t, b.AwaitEvent(t.Context(), "ConfigMap", configMap.Namespace, configMap.Name, allocator.ReasonInvalidSetting, "many"))
 }
 
 // bindNobody has a pod bound that has gone since it was scheduled: what became of
@@ -100,9 +101,9 @@ func misspell(t *testing.T, b *bed.Bed, configMap types.NamespacedName) {
 func bindNobody(t *testing.T, b *bed.Bed, namespace, node string) {
 	t.Helper()
 	leader, err := b.Leader(t.Context())
-	must(t, err)
+	check.Must(t, err)
 	extender, err := b.Extender(t.Context(), leader)
-	must(t, err)
+	check.Must(t, err)
 	gone := bed.Pod(namespace, "gone")
 	gone.UID = "gone"
 	if err := extender.Bind(t.Context(), gone, node); err == nil {
@@ -113,12 +114,12 @@ func bindNobody(t *testing.T, b *bed.Bed, namespace, node string) {
 // bindByOthers binds a pod past the extender, and waits until it has its address.
 func bindByOthers(t *testing.T, b *bed.Bed, namespace, node string) {
 	t.Helper()
-	must(t, b.CreatePods(t.Context(), namespace, "other", 1, bed.Scheduler("nobody")))
-	must(t, b.Client.CoreV1().Pods(namespace).Bind(t.Context(), &corev1.Binding{
+	check.Must(t, b.CreatePods(t.Context(), namespace, "other", 1, bed.Scheduler("nobody")))
+	check.Must(t, b.Client.CoreV1().Pods(namespace).Bind(t.Context(), &corev1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "other-0"},
 		Target:     corev1.ObjectReference{Kind: "Node", Name: node},
 	}, metav1.CreateOptions{}))
-	must(t, b.Until(t.Context(), "the pod that others bound has its address", func(ctx context.Context) error {
+	check.Must(t, b.Until(t.Context(), "the pod that others bound has its address", func(ctx context.Context) error {
 		var p corev1.Pod
 		err := b.Kube.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "other-0"}, &p)
 		if err == nil && p.Annotations[vpc.Annotation] == "" {
@@ -133,14 +134,14 @@ func bindByOthers(t *testing.T, b *bed.Bed, namespace, node string) {
 func double(t *testing.T, b *bed.Bed, namespace, of, twin string) {
 	t.Helper()
 	var p corev1.Pod
-	must(t, b.Kube.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: of}, &p))
+	check.Must(t, b.Kube.Get(t.Context(), client.ObjectKey{Namespace: namespace, Name: of}, &p))
 	config := rest.CopyConfig(b.Admin)
 	config.Impersonate = rest.ImpersonationConfig{UserName: user(slotwise)}
 	kube, err := kubernetes.NewForConfig(config)
-	must(t, err)
+	check.Must(t, err)
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, vpc.Annotation, p.Annotations[vpc.Annotation])
-	must(t, errorOf(kube.CoreV1().Pods(namespace).Patch(t.Context(), twin, types.MergePatchType, patch, metav1.PatchOptions{})))
-	must(t, b.Until(t.Context(), "one of two pods with one address is evicted", func(ctx context.Context) error {
+	check.Must(t, check.ErrorOf(kube.CoreV1().Pods(namespace).Patch(t.Context(), twin, types.MergePatchType, patch, metav1.PatchOptions{})))
+	check.Must(t, b.Until(t.Context(), "one of two pods with one address is evicted", func(ctx context.Context) error {
 		var pods corev1.PodList
 		if err := b.Kube.List(ctx, &pods, client.InNamespace(namespace)); err != nil {
 			return err
@@ -163,11 +164,11 @@ func double(t *testing.T, b *bed.Bed, namespace, of, twin string) {
 func managedController(t *testing.T, b *bed.Bed, namespace string, on bool) {
 	t.Helper()
 	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: bed.ConfigMap.Namespace, Name: bed.ConfigMap.Name}}
-	must(t, client.IgnoreAlreadyExists(b.Kube.Create(t.Context(), cm.DeepCopy())))
+	check.Must(t, client.IgnoreAlreadyExists(b.Kube.Create(t.Context(), cm.DeepCopy())))
 	patch := fmt.Appendf(nil, `{"data":{%q:"%t"}}`, settings.KeyEnabled, on)
-	must(t, b.Kube.Patch(t.Context(), cm, client.RawPatch(types.MergePatchType, patch)))
+	check.Must(t, b.Kube.Patch(t.Context(), cm, client.RawPatch(types.MergePatchType, patch)))
 	what := fmt.Sprintf("Windows pods are left alone: %t", on)
-	must(t, b.Until(t.Context(), what, func(ctx context.Context) error {
+	check.Must(t, b.Until(t.Context(), what, func(ctx context.Context) error {
 		p := bed.Pod(namespace, "probe")
 		if err := b.Kube.Create(ctx, p, client.DryRunAll); err != nil {
 			return err
@@ -184,7 +185,7 @@ func awaitNodeSlots(t *testing.T, b *bed.Bed, node string) {
 	t.Helper()
 	o := &unstructured.Unstructured{}
 	o.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("NodeSlots"))
-	must(t, b.Until(t.Context(), "NodeSlots shows "+node, func(ctx context.Context) error {
+	check.Must(t, b.Until(t.Context(), "NodeSlots shows "+node, func(ctx context.Context) error {
 		if err := b.Kube.Get(ctx, client.ObjectKey{Name: node}, o); err != nil {
 			return err
 		}

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
@@ -46,26 +47,26 @@ func start(t *testing.T) *cluster {
 	c := &cluster{ec2: ec2sim.New(ec2sim.Options{})}
 	var err error
 	c.Cluster, err = controlplane.Start(t.Context(), controlplane.Options{})
-	must(t, err)
+	check.Must(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
 			c.Keep()
 			t.Log("logs of the control plane:", c.LogDir())
 		}
-		must(t, c.Stop())
+		check.Must(t, c.Stop())
 		c.ec2.Close()
 	})
 	c.endpoint, err = c.ec2.Start("127.0.0.1:0")
-	must(t, err)
-	must(t, c.ec2.AddSubnet(bed.Subnet, bed.Zone, netip.MustParsePrefix("10.0.0.0/20")))
+	check.Must(t, err)
+	check.Must(t, c.ec2.AddSubnet(bed.Subnet, bed.Zone, netip.MustParsePrefix("10.0.0.0/20")))
 	c.kube, err = client.New(c.Admin, client.Options{})
-	must(t, err)
+	check.Must(t, err)
 	for _, port := range []*int{&c.ports.webhook, &c.ports.extender, &c.ports.health} {
 		*port, err = controlplane.FreePort()
-		must(t, err)
+		check.Must(t, err)
 	}
 	// The VPC CNI brings it.
-	must(t, c.kube.Create(t.Context(), &corev1.ConfigMap{
+	check.Must(t, c.kube.Create(t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: bed.ConfigMap.Namespace, Name: bed.ConfigMap.Name},
 	}))
 	return c
@@ -173,8 +174,8 @@ func (c *cluster) endNamespace(ctx context.Context) error {
 func (c *cluster) addNode(t *testing.T, name, instanceType string) {
 	t.Helper()
 	const instance = "i-0123456789abcdef0"
-	must(t, errorOf(c.ec2.AddInstance(ec2sim.Instance{ID: instance, Type: instanceType, Subnet: bed.Subnet})))
-	must(t, errorOf(c.AddNode(t.Context(), controlplane.Node{
+	check.Must(t, check.ErrorOf(c.ec2.AddInstance(ec2sim.Instance{ID: instance, Type: instanceType, Subnet: bed.Subnet})))
+	check.Must(t, check.ErrorOf(c.AddNode(t.Context(), controlplane.Node{
 		Name: name, ProviderID: "aws:///" + bed.Zone + "/" + instance, InstanceType: instanceType, Windows: true,
 	})))
 }

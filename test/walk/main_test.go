@@ -14,35 +14,22 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-logr/logr"
-	"k8s.io/klog/v2"
-	ctrl "sigs.k8s.io/controller-runtime"
+	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/controlplane"
 )
 
 // root is the folder in which a user types the commands.
 const root = "../.."
 
 func TestMain(m *testing.M) {
-	klog.SetLogger(logr.Discard()) // what the processes have to say is in their logs
-	ctrl.SetLogger(logr.Discard())
+	controlplane.Quiet()
 	os.Exit(m.Run())
 }
-
-// must ends the test where there is an error.
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// errorOf passes on the error of a call whose result nobody needs.
-func errorOf[T any](_ T, err error) error { return err }
 
 func readme(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "README.md"))
-	must(t, err)
+	check.Must(t, err)
 	return string(text)
 }
 
@@ -70,9 +57,9 @@ type shell struct {
 func (s shell) run(ctx context.Context, t *testing.T, commands string) (string, error) {
 	t.Helper()
 	manifests, err := filepath.Abs(filepath.Join(root, "manifests"))
-	must(t, err)
+	check.Must(t, err)
 	tools, err := filepath.Abs(filepath.Join(root, "test", "tools", "bin"))
-	must(t, err)
+	check.Must(t, err)
 	if err := os.Symlink(manifests, filepath.Join(s.files, "manifests")); err != nil && !os.IsExist(err) {
 		t.Fatal(err)
 	}

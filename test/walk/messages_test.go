@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"slotwise.dev/slotwise/test/check"
 )
 
 // TestTroubleshooting: README.md has every text by which Slotwise says that
@@ -28,7 +30,7 @@ func TestTroubleshooting(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			source, err := os.ReadFile(filepath.Join(root, c.file))
-			must(t, err)
+			check.Must(t, err)
 			found := regexp.MustCompile(c.pattern).FindAllStringSubmatch(string(source), -1)
 			if len(found) == 0 {
 				t.Fatalf("%s has no such text", c.file)

@@ -19,6 +19,7 @@ import (
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/manifests"
 	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
 )
 
@@ -32,17 +33,17 @@ func TestSelfManaged(t *testing.T) {
 		t.Helper()
 		group, ctx := errgroup.WithContext(t.Context())
 		group.Go(func() error { return meanwhile(ctx) })
-		group.Go(func() error { return errorOf(sh.run(ctx, t, block(t, name))) })
-		must(t, group.Wait())
+		group.Go(func() error { return check.ErrorOf(sh.run(ctx, t, block(t, name))) })
+		check.Must(t, group.Wait())
 	}
 
 	together("install", c.runDeployment)
-	must(t, until(t.Context(), "the scheduler's certificate is there", func(ctx context.Context) error {
-		return errorOf(sh.run(ctx, t, block(t, "scheduler")+"\ntest -s tls.key"))
+	check.Must(t, until(t.Context(), "the scheduler's certificate is there", func(ctx context.Context) error {
+		return check.ErrorOf(sh.run(ctx, t, block(t, "scheduler")+"\ntest -s tls.key"))
 	}))
 	scheduler := c.startScheduler(t, sh.files)
 	c.addNode(t, node, "t3.xlarge")
-	must(t, errorOf(sh.run(t.Context(), t, block(t, "on"))))
+	check.Must(t, check.ErrorOf(sh.run(t.Context(), t, block(t, "on"))))
 
 	c.createPod(t, "first")
 	first := c.awaitRunning(t, "first")
@@ -50,7 +51,7 @@ func TestSelfManaged(t *testing.T) {
 		t.Errorf("in secondary IP mode the address is %q, want one with the subnet's mask", first.Annotations[vpc.Annotation])
 	}
 	c.awaitSlots(t, sh, node, fmt.Sprintf("%s secondary-ip %d 1", node, slots-1))
-	must(t, errorOf(sh.run(t.Context(), t, `kubectl -n kube-system patch configmap amazon-vpc-cni --type merge `+
+	check.Must(t, check.ErrorOf(sh.run(t.Context(), t, `kubectl -n kube-system patch configmap amazon-vpc-cni --type merge `+
 		`-p '{"data":{"enable-windows-prefix-delegation":"true"}}'`)))
 	c.awaitSlots(t, sh, node, fmt.Sprintf("%s prefix %d 1", node, (slots-1)*16))
 	c.createPod(t, "second")
@@ -58,8 +59,8 @@ func TestSelfManaged(t *testing.T) {
 		t.Errorf("in prefix mode the address is %q, want one out of a prefix", second.Annotations[vpc.Annotation])
 	}
 
-	must(t, scheduler.Stop())
-	must(t, errorOf(c.StartScheduler(t.Context(), controlplane.Scheduler{})))
+	check.Must(t, scheduler.Stop())
+	check.Must(t, check.ErrorOf(c.StartScheduler(t.Context(), controlplane.Scheduler{})))
 	c.createPod(t, "third")
 	c.awaitRunning(t, "third") // bound by a scheduler that knows nothing of addresses
 	together("uninstall", c.endNamespace)
@@ -74,20 +75,20 @@ func TestSelfManaged(t *testing.T) {
 func (c *cluster) startScheduler(t *testing.T, dir string) *controlplane.Process {
 	t.Helper()
 	config, err := manifests.File("overlays/self-managed/kube-scheduler-configuration.yaml")
-	must(t, err)
+	check.Must(t, err)
 	config = bytes.ReplaceAll(config, []byte("/etc/kubernetes/slotwise"), []byte(dir))
 	config = bytes.ReplaceAll(config, []byte("https://slotwise-extender.slotwise-system.svc:443"), fmt.Appendf(nil, "https://localhost:%d", c.ports.extender))
 	if _, err := os.Stat(filepath.Join(dir, "tls.crt")); err != nil {
 		t.Fatal(err)
 	}
 	p, err := c.StartScheduler(t.Context(), controlplane.Scheduler{Config: config})
-	must(t, err)
+	check.Must(t, err)
 	return p
 }
 
 func (c *cluster) createPod(t *testing.T, name string) {
 	t.Helper()
-	must(t, until(t.Context(), "pod "+name+" is created", func(ctx context.Context) error {
+	check.Must(t, until(t.Context(), "pod "+name+" is created", func(ctx context.Context) error {
 		return c.kube.Create(ctx, bed.Pod(metav1.NamespaceDefault, name))
 	}))
 }
@@ -95,7 +96,7 @@ func (c *cluster) createPod(t *testing.T, name string) {
 func (c *cluster) awaitRunning(t *testing.T, name string) *corev1.Pod {
 	t.Helper()
 	p := &corev1.Pod{}
-	must(t, until(t.Context(), "pod "+name+" runs", func(ctx context.Context) error {
+	check.Must(t, until(t.Context(), "pod "+name+" runs", func(ctx context.Context) error {
 		err := c.kube.Get(ctx, client.ObjectKey{Namespace: metav1.NamespaceDefault, Name: name}, p)
 		if err == nil && (p.Status.Phase != corev1.PodRunning || p.Annotations[vpc.Annotation] == "") {
 			err = fmt.Errorf("it is %s with the annotations %v: %v", p.Status.Phase, p.Annotations, p.Status.Conditions)
@@ -110,7 +111,7 @@ func (c *cluster) awaitRunning(t *testing.T, name string) *corev1.Pod {
 func (c *cluster) awaitSlots(t *testing.T, sh shell, node, want string) {
 	t.Helper()
 	const columns = "custom-columns=:.metadata.name,:.status.mode,:.status.remaining,:.status.inUse"
-	must(t, until(t.Context(), "kubectl get nodeslots shows "+want, func(ctx context.Context) error {
+	check.Must(t, until(t.Context(), "kubectl get nodeslots shows "+want, func(ctx context.Context) error {
 		out, err := sh.run(ctx, t, "kubectl get nodeslots "+node+" --no-headers -o "+columns)
 		if got := strings.Join(strings.Fields(out), " "); err == nil && got != want {
 			err = fmt.Errorf("it shows %s", got)
@@ -134,10 +135,10 @@ func (c *cluster) leftNothing(t *testing.T, node string) {
 		&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "slotwise"}},
 		&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "slotwise"}},
 	} {
-		must(t, until(t.Context(), o.GetName()+" is gone", func(ctx context.Context) error { return c.gone(ctx, o) }))
+		check.Must(t, until(t.Context(), o.GetName()+" is gone", func(ctx context.Context) error { return c.gone(ctx, o) }))
 	}
 	var n corev1.Node
-	must(t, c.kube.Get(t.Context(), client.ObjectKey{Name: node}, &n))
+	check.Must(t, c.kube.Get(t.Context(), client.ObjectKey{Name: node}, &n))
 	if _, has := n.Status.Capacity[vpc.Resource]; has {
 		t.Errorf("the node still shows %s", vpc.Resource)
 	}
@@ -148,7 +149,7 @@ func (c *cluster) leftNothing(t *testing.T, node string) {
 	}
 	p := bed.Pod(metav1.NamespaceDefault, "anothers")
 	p.Annotations = map[string]string{vpc.Annotation: "10.0.0.77/32"}
-	must(t, until(t.Context(), "another allocator may write addresses", func(ctx context.Context) error {
+	check.Must(t, until(t.Context(), "another allocator may write addresses", func(ctx context.Context) error {
 		return c.kube.Create(ctx, p.DeepCopy(), client.DryRunAll)
 	}))
 }
