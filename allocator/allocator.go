@@ -148,7 +148,9 @@ func (a *Allocator) Run(ctx context.Context) error {
 func (a *Allocator) End() {
 	a.ending.Store(true)
 	for _, n := range a.everyNode() {
+		n.mu.Lock()
 		n.turnAway(errNotLeading)
+		n.mu.Unlock()
 	}
 }
 

@@ -2,7 +2,6 @@ package allocator
 
 import (
 	"errors"
-	"net/netip"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -10,12 +9,11 @@ import (
 	"slotwise.dev/slotwise/allocator/ledger"
 )
 
-var granted = outcome{grant: ledger.Grant{Address: netip.MustParseAddr("10.0.0.16"), Kind: ledger.Prefix}}
+var granted = outcome{grant: ledger.Grant{Address: at(0), Kind: ledger.Prefix}}
 
 // begun is a node with one binding that has just begun.
 func begun() (*node, types.UID, *binding) {
-	a, names := crowd(1)
-	n := a.node(string(names[0]))
+	_, n := readyNode()
 	const uid = "pod"
 	b := n.begin(uid, types.NamespacedName{}, make(chan outcome, 1))
 	return n, uid, b

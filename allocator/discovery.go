@@ -129,10 +129,9 @@ func (n *node) applyMode() {
 	}
 }
 
-// turnAway answers the binds that wait for an address that will not come.
+// turnAway answers the binds that wait for an address that will not come; whoever
+// calls it holds the lock.
 func (n *node) turnAway(why error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	for uid, b := range n.bindings {
 		if n.awaits(uid) {
 			n.finish(uid)
@@ -146,11 +145,9 @@ func (n *node) turnAway(why error) {
 // its subnet.
 func (n *node) retire() {
 	n.mu.Lock()
-	n.retired, n.known, n.ready = true, false, false
-	n.mu.Unlock()
-	n.turnAway(errUnknownNode)
-	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.retired, n.known, n.ready = true, false, false
+	n.turnAway(errUnknownNode)
 	n.summary.Store(&summary{})
 	for uid := range n.bindings {
 		n.finish(uid)

@@ -96,6 +96,10 @@ func (n *node) update(f func(l *ledger.Ledger, now time.Time)) {
 	n.poke()
 }
 
+// refresh takes up what has changed without anybody having said so: time, or whether
+// the allocator may act.
+func (n *node) refresh() { n.update(func(*ledger.Ledger, time.Time) {}) }
+
 // take gives a pod a free address, if there is one and it is ours to give.
 func (n *node) take(uid types.UID, now time.Time) (ledger.Grant, bool) {
 	if n.a.observing() {
@@ -135,7 +139,7 @@ func (a *Allocator) freeCooled(context.Context) {
 		next := n.ledger.NextFree()
 		n.mu.Unlock()
 		if !next.IsZero() && !next.After(now) {
-			n.update(func(*ledger.Ledger, time.Time) {})
+			n.refresh()
 		}
 	}
 }

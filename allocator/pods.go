@@ -209,7 +209,7 @@ func (w *podWatch) Replace(objs []any, _ string) error {
 	}
 	if !w.a.started.Swap(true) {
 		for _, n := range w.a.everyNode() {
-			n.update(func(*ledger.Ledger, time.Time) {}) // it may act from now on
+			n.refresh() // it may act from now on
 		}
 	}
 	return nil

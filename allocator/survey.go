@@ -140,7 +140,7 @@ func podsByNode(ctx context.Context, kube client.Reader) (map[string]int, error)
 	count := map[string]int{}
 	for i := range pods.Items {
 		p := &pods.Items[i]
-		if !p.Spec.HostNetwork && p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed {
+		if !p.Spec.HostNetwork && !finished(p) {
 			count[p.Spec.NodeName]++
 		}
 	}
