@@ -107,11 +107,16 @@ const readable = 10
 
 // liveAddress is the address of a pod that has not ended.
 func liveAddress(p *corev1.Pod) (netip.Addr, bool) {
-	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+	if over(p) {
 		return netip.Addr{}, false
 	}
 	address, err := vpc.ParseAddress(p.Annotations[vpc.Annotation])
 	return address.Addr(), err == nil
+}
+
+// over says that a pod has ended, though it still exists.
+func over(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
 }
 
 func holds(i ec2sim.Interface, address netip.Addr) bool {

@@ -128,12 +128,11 @@ func (o *Observer) see(p *corev1.Pod) {
 	default:
 		s.Changed = address
 	}
-	over := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-	if !over && !s.ended {
+	if !over(p) && !s.ended {
 		s.alive = at
 	}
 	o.pods[p.UID] = s
-	if over {
+	if over(p) {
 		o.end(p.UID, at-1)
 	}
 }

@@ -23,11 +23,8 @@ func TestGuardOfTheAddress(t *testing.T) {
 	t.Parallel()
 	const node = "guarded"
 	s := shared(t)
-	namespace := s.namespace(t)
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.small", bed.Subnet)))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "runs", 1, bed.OnNode(node)))
+	namespace := s.guarded(t, node)
 	check.Must(t, s.CreatePods(t.Context(), namespace, "waits", 1, bed.OnNode("of-nowhere")))
-	check.Must(t, s.AwaitRunning(t.Context(), namespace, 1))
 	before := s.pod(t, namespace, "runs-0").Annotations[vpc.Annotation]
 
 	pods := s.Client.CoreV1().Pods(namespace)
@@ -76,10 +73,7 @@ func TestGuardOfSlotwise(t *testing.T) {
 	t.Parallel()
 	const node = "kept"
 	s := shared(t)
-	namespace := s.namespace(t)
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.small", bed.Subnet)))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "runs", 1, bed.OnNode(node)))
-	check.Must(t, s.AwaitRunning(t.Context(), namespace, 1))
+	namespace := s.guarded(t, node)
 
 	slotwise := s.asSlotwise(t)
 	for name, patch := range map[string]string{
@@ -107,6 +101,16 @@ func TestGuardOfSlotwise(t *testing.T) {
 			wantRefusal(t, err, c.refusal)
 		})
 	}
+}
+
+// guarded adds a node and has the pod runs-0 run on it, in a namespace of its own.
+func (s *system) guarded(t *testing.T, node string) (namespace string) {
+	t.Helper()
+	namespace = s.namespace(t)
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.small", bed.Subnet)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "runs", 1, bed.OnNode(node)))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, 1))
+	return namespace
 }
 
 // asSlotwise is a client with the permissions of Slotwise's ServiceAccount.

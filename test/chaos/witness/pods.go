@@ -113,7 +113,7 @@ func (s *pods) see(p *corev1.Pod) {
 		s.all[p.UID], s.live[p.UID] = l, l
 	}
 	now := revision.Of(p.ResourceVersion)
-	if p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+	if !live(p) {
 		s.end(p.UID, now-1, now)
 		return
 	}
