@@ -17,7 +17,7 @@ func crowded() *Ledger {
 		l.add(newBlock(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(16 * i)}), PrefixBits), epoch), epoch)
 	}
 	for i := range 14 * 8 {
-		l.Hold(types.UID(fmt.Sprint("pod-", i)), netip.AddrFrom4([4]byte{10, 0, 0, byte(2 * i)}), epoch)
+		l.Hold(types.UID(fmt.Sprint("pod-", i)), netip.AddrFrom4([4]byte{10, 0, 0, byte(2 * i)}), Prefix, epoch)
 	}
 	return l
 }

@@ -10,21 +10,24 @@ import (
 type Purpose uint8
 
 const (
+	// Restoring brings back what live pods have their address out of.
+	Restoring Purpose = iota
 	// Waiting pods need it.
-	Waiting Purpose = iota
+	Waiting
 	// Warming fills the warm pool.
 	Warming
 	// Release gives back what no target asks for.
 	Release
 )
 
-func (p Purpose) String() string { return [...]string{"waiting", "warming", "release"}[p] }
+func (p Purpose) String() string { return [...]string{"restoring", "waiting", "warming", "release"}[p] }
 
 // Call is one mutating EC2 call on the ENI: an assign of Count blocks, or an
 // unassign of the given Blocks, of one kind.
 type Call struct {
 	Kind    Kind
 	Count   int            // blocks to assign; 0 in an unassign
+	Names   []netip.Prefix // the blocks to assign, where it must be these and no others
 	Blocks  []netip.Prefix // blocks to unassign; nil in an assign
 	Purpose Purpose
 }
@@ -99,16 +102,18 @@ func (l *Ledger) add(b *block, now time.Time) {
 	l.blocks = slices.Insert(l.blocks, i, b)
 	for pod, a := range l.holders {
 		if b.prefix.Contains(a) {
+			delete(l.adrift, pod)
 			l.occupy(b, a, pod)
 		}
 	}
-	for a, free := range l.resting {
+	for a, r := range l.resting {
 		if !b.prefix.Contains(a) {
 			continue
 		}
 		delete(l.resting, a)
-		if x := b.address(a); x.holder == "" && free.After(x.free) {
-			l.rest(b, x, now, free)
+		if x := b.address(a); x.holder == "" && r.free.After(x.free) {
+			x.ended = r.ended
+			l.rest(b, x, now, r.free)
 		}
 	}
 }
@@ -121,7 +126,7 @@ func (l *Ledger) remove(p netip.Prefix) {
 		}
 		for i, x := range b.addresses {
 			if x.cooling {
-				l.resting[b.at(i)] = x.free
+				l.resting[b.at(i)] = rest{x.ended, x.free}
 			}
 		}
 		return true

@@ -18,6 +18,7 @@ type Counts struct {
 	InUse        int // pods that hold an address
 	Free         int // addresses of the mode's kind that can be given now
 	Cooling      int // addresses in cooldown
+	Away         int // addresses in cooldown that are not on the ENI: nobody gets those
 	Waiting      int // pods that need an address and have none
 	Occupied     int // blocks of the mode's kind with an address held or cooling
 	InUseOfMode  int // addresses of the mode's kind that are held
@@ -25,7 +26,7 @@ type Counts struct {
 
 // Counts sums the ledger up as it stands.
 func (l *Ledger) Counts() Counts {
-	c := Counts{Mode: l.mode, Slots: l.slots, Waiting: len(l.waiting), InUse: len(l.holders)}
+	c := Counts{Mode: l.mode, Slots: l.slots, Waiting: len(l.waiting), InUse: len(l.holders), Away: len(l.resting)}
 	for _, b := range l.blocks {
 		if b.kind() == Prefix {
 			c.Prefixes++
@@ -74,30 +75,35 @@ func (c Counts) Remaining(room int) int {
 	return c.Free + c.Mode.Addresses()*(c.Arriving+max(0, min(c.Open, room))) - c.Waiting
 }
 
-// After is what the ledger would count once the given pods have ended and
-// their addresses have cooled down, and how many blocks of the mode's kind the
-// subnet gets back with that.
+// After is what the ledger will count once the given pods have ended, all that cools
+// has cooled down, and the blocks that go are gone, and how many blocks of the mode's kind the subnet gets back
+// with that.
 func (l *Ledger) After(victims []types.UID) (c Counts, returned int) {
 	c = l.Counts()
+	c.Cooling = 0
 	for _, b := range l.blocks {
-		freed := 0
-		for _, x := range b.addresses {
-			if x.holder != "" && slices.Contains(victims, x.holder) {
-				freed++
-			}
-		}
+		freed := b.heldBy(victims)
+		c.InUse -= freed
 		switch {
-		case freed == 0 || b.leaving:
-		case b.kind() == l.mode:
-			c.Free += freed
-			c.InUse -= freed
-		default:
-			c.InUse -= freed
-			if freed == b.held {
-				c.Open++
-				returned += b.kind().Addresses() / l.mode.Addresses()
-			}
+		case b.kind() == l.mode && !b.leaving:
+			c.Free += freed + b.cooling
+		case freed == b.held: // it goes, or is going already
+			c.Open++
+			returned += b.kind().Addresses() / l.mode.Addresses()
 		}
 	}
 	return c, returned
+}
+
+// heldBy counts the addresses of a block that the given pods hold.
+func (b *block) heldBy(pods []types.UID) (n int) {
+	if len(pods) == 0 || b.held == 0 {
+		return 0
+	}
+	for _, x := range b.addresses {
+		if x.holder != "" && slices.Contains(pods, x.holder) {
+			n++
+		}
+	}
+	return n
 }

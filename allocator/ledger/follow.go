@@ -26,7 +26,7 @@ func (l *Ledger) Reveal(pod types.UID, a netip.Addr, k Kind, now time.Time) (d D
 		}
 		l.blockOf(a).since = now
 	}
-	l.Hold(pod, a, now)
+	l.Hold(pod, a, k, now)
 	d.Vanished = l.crowdOut()
 	return d
 }

@@ -49,7 +49,7 @@ func TestFollow(t *testing.T) {
 
 // resting lets a pod end whose address is in no block.
 func resting(l *Ledger, a string) *Ledger {
-	l.Hold("ended", netip.MustParseAddr(a), epoch)
+	l.Hold("ended", netip.MustParseAddr(a), l.mode, epoch)
 	l.End("ended", epoch)
 	return l
 }

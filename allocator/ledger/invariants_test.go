@@ -29,6 +29,7 @@ type world struct {
 	live    map[types.UID]netip.Addr
 	ended   map[netip.Addr]time.Time
 	foreign map[netip.Prefix]time.Time // blocks of another hand, since when
+	shown   map[netip.Prefix]time.Time // when blocks were on the ENI that EC2 has shown, the last time of which is known
 	call    *Call                      // begun, not answered
 }
 
@@ -42,7 +43,7 @@ func newWorld(t *rapid.T) *world {
 	return &world{
 		T: t, slots: slots, l: New(slots, Kind(rapid.IntRange(0, 1).Draw(t, "mode"))),
 		now: time.Unix(1_000_000, 0), live: map[types.UID]netip.Addr{}, ended: map[netip.Addr]time.Time{},
-		foreign: map[netip.Prefix]time.Time{},
+		foreign: map[netip.Prefix]time.Time{}, shown: map[netip.Prefix]time.Time{},
 	}
 }
 
@@ -78,10 +79,22 @@ func (w *world) given(g Grant) {
 			w.Fatalf("I2: %s was given %s after another hand brought it", g.Address, w.now.Sub(since))
 		}
 	}
+	if end, used := w.ended[g.Address]; used && !w.shownSince(g.Address, end) {
+		w.Fatalf("I10: %s was given though EC2 has not shown it since its pod ended", g.Address)
+	}
 	if !w.onENI(g.Address) && !w.meddle {
 		w.Fatalf("%s was given but is not on the ENI %v", g.Address, w.eni)
 	}
 	w.live[g.Pod] = g.Address
+}
+
+func (w *world) shownSince(a netip.Addr, end time.Time) bool {
+	for b, at := range w.shown {
+		if b.Contains(a) && !at.Before(end) {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *world) onENI(a netip.Addr) bool {
@@ -118,6 +131,14 @@ func (w *world) fresh(k Kind) netip.Prefix {
 	}
 }
 
+// kindOf is the kind of the block that fresh has an address out of.
+func kindOf(a netip.Addr) Kind {
+	if a.As4()[2] < 128 {
+		return Prefix
+	}
+	return SecondaryIP
+}
+
 // execute is EC2 doing the call that was begun.
 func (w *world) execute() []netip.Prefix {
 	eni := slices.Clone(w.eni)
@@ -130,6 +151,7 @@ func (w *world) execute() []netip.Prefix {
 				b = BlockOf(lastOf(b).Next(), w.call.Kind)
 			}
 			eni, got = append(eni, b), append(got, b)
+			w.shown[b] = w.now
 		}
 		if len(eni) > w.slots && !w.meddle {
 			w.Fatalf("I3: %d blocks on an ENI of %d slots", len(eni), w.slots)
@@ -271,13 +293,18 @@ func (w *world) mustHaveCall() {
 }
 
 func (w *world) describe(stale bool) {
-	seen := w.eni
+	seen, at := w.eni, w.now
 	if stale {
 		for _, s := range slices.Backward(w.past) {
 			if w.now.Sub(s.at) > Settle {
 				break
 			}
-			seen = s.eni
+			seen, at = s.eni, s.at
+		}
+	}
+	for _, b := range seen {
+		if at.After(w.shown[b]) {
+			w.shown[b] = at
 		}
 	}
 	w.l.Sync(seen, w.now, w.now)
@@ -305,10 +332,13 @@ func (w *world) restart(promise bool) {
 	next := New(0, w.l.mode)
 	for pod, a := range w.live {
 		if a.IsValid() {
-			next.Hold(pod, a, w.now)
+			next.Hold(pod, a, kindOf(a), w.now)
 		}
 	}
 	next.SetSlots(w.slots)
+	for _, b := range w.eni {
+		w.shown[b] = w.now
+	}
 	next.Sync(w.eni, w.now, w.now)
 	next.Trust(free, w.now)
 	w.l = next
@@ -386,8 +416,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// I1, I2, I3, I5 and I6 on random histories: see world for what may happen.
-func TestInvariantsI1I2I3I5I6(t *testing.T) {
+// I1, I2, I3, I5, I6 and I10 on random histories: see world for what may happen.
+func TestInvariantsI1I2I3I5I6I10(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
 		t.Repeat(w.actions())

@@ -17,11 +17,15 @@ type Ledger struct {
 	holders map[types.UID]netip.Addr
 	waiting []types.UID // pods without an address, longest waiting first
 
-	resting  map[netip.Addr]time.Time // addresses that cool but lie in no block of the ENI now, until when
-	nextFree time.Time                // when the next cooling address becomes free; zero: none cools
-	pending  *pending                 // the EC2 call in flight, or the one whose answer was lost
+	adrift   map[types.UID]netip.Prefix // pods whose address is not on the ENI, and the block that it is out of
+	resting  map[netip.Addr]rest        // addresses that cool but lie in no block of the ENI now
+	nextFree time.Time                  // when Advance has something to do; zero: nothing cools that EC2 has confirmed
+	pending  *pending                   // the EC2 call in flight, or the one whose answer was lost
 	left     []farewell
 }
+
+// rest is the cooldown of an address.
+type rest struct{ ended, free time.Time }
 
 // farewell remembers a block that EC2 has confirmed to be gone, as long as a
 // describe may still show it.
@@ -40,7 +44,8 @@ type Grant struct {
 // New makes the ledger of an ENI with the given number of usable slots:
 // Ipv4AddressesPerInterface without the primary address.
 func New(slots int, mode Kind) *Ledger {
-	return &Ledger{slots: slots, mode: mode, holders: map[types.UID]netip.Addr{}, resting: map[netip.Addr]time.Time{}}
+	return &Ledger{slots: slots, mode: mode,
+		holders: map[types.UID]netip.Addr{}, adrift: map[types.UID]netip.Prefix{}, resting: map[netip.Addr]rest{}}
 }
 
 // SetMode says what new pods get from now on. What pods hold stays.
@@ -112,10 +117,11 @@ func (l *Ledger) give(pod types.UID) (Grant, bool) {
 }
 
 // Hold notes that a live pod has this address, as the API server says. The
-// address need not be on the ENI: another hand may have taken it away, and the
-// pod still believes in it. Where another live pod of this node has the same
-// address, that pod is returned, and the address stays in use until both ended.
-func (l *Ledger) Hold(pod types.UID, a netip.Addr, now time.Time) (other types.UID) {
+// address, out of a block of the given kind, need not be on the ENI: another hand
+// may have taken it away, and the pod still believes in it (see Adrift). Where
+// another live pod of this node has the same address, that pod is returned, and the
+// address stays in use until both ended.
+func (l *Ledger) Hold(pod types.UID, a netip.Addr, k Kind, now time.Time) (other types.UID) {
 	if had, held := l.holders[pod]; held {
 		if had == a {
 			return l.otherHolder(pod, a)
@@ -126,8 +132,18 @@ func (l *Ledger) Hold(pod types.UID, a netip.Addr, now time.Time) (other types.U
 	l.holders[pod] = a
 	if b := l.blockOf(a); b != nil {
 		l.occupy(b, a, pod)
+	} else {
+		l.adrift[pod] = BlockOf(a, k)
 	}
 	return l.otherHolder(pod, a)
+}
+
+// Adrift lists the blocks that live pods have their address out of, and that are
+// not on the ENI, in order.
+func (l *Ledger) Adrift() []netip.Prefix {
+	blocks := slices.Collect(maps.Values(l.adrift))
+	slices.SortFunc(blocks, netip.Prefix.Compare)
+	return slices.Compact(blocks)
 }
 
 // occupy marks an address of a block as held, whatever it was before.
@@ -146,21 +162,28 @@ func (l *Ledger) occupy(b *block, a netip.Addr, pod types.UID) {
 
 // Cancel takes back what Take or Wait gave to a pod that was never bound with
 // it. Its address was never used, so it needs no cooldown.
-func (l *Ledger) Cancel(pod types.UID, now time.Time) { l.release(pod, now, now) }
+func (l *Ledger) Cancel(pod types.UID, now time.Time) { l.release(pod, now, rest{free: now}) }
 
 // End notes that a pod has ended. Its address cools from now on.
-func (l *Ledger) End(pod types.UID, now time.Time) { l.release(pod, now, now.Add(Cooldown)) }
+func (l *Ledger) End(pod types.UID, now time.Time) { l.EndSlowly(pod, now, 0) }
 
-func (l *Ledger) release(pod types.UID, now, free time.Time) {
+// EndSlowly is End for a pod that something of may still run, for that long at the
+// most: its address cools for that much longer.
+func (l *Ledger) EndSlowly(pod types.UID, now time.Time, longer time.Duration) {
+	l.release(pod, now, rest{ended: now.Add(longer), free: now.Add(longer + Cooldown)})
+}
+
+func (l *Ledger) release(pod types.UID, now time.Time, r rest) {
 	l.dropWaiting(pod)
 	a, held := l.holders[pod]
 	if !held {
 		return
 	}
 	delete(l.holders, pod)
+	delete(l.adrift, pod)
 	b := l.blockOf(a)
 	if b == nil {
-		l.resting[a] = free
+		l.resting[a] = r
 		return
 	}
 	x := b.address(a)
@@ -173,16 +196,20 @@ func (l *Ledger) release(pod types.UID, now, free time.Time) {
 	}
 	x.holder = ""
 	b.held--
-	if b.suspect.After(free) {
-		free = b.suspect
+	if b.suspect.After(r.free) {
+		r.free = b.suspect
 	}
-	l.rest(b, x, now, free)
+	if !r.ended.IsZero() {
+		x.ended = r.ended
+	}
+	l.rest(b, x, now, r.free)
 }
 
 // Quarantine rests an address that was about to be given, because somebody
 // else is seen to use it. Nothing happens where it is held here.
 func (l *Ledger) Quarantine(a netip.Addr, now time.Time) {
 	if b := l.blockOf(a); b != nil && b.address(a).holder == "" {
+		b.address(a).ended = now
 		l.rest(b, b.address(a), now, now.Add(Cooldown))
 	}
 }
@@ -202,9 +229,9 @@ func (l *Ledger) rest(b *block, x *address, now, free time.Time) {
 	}
 }
 
-// Advance frees what has cooled down.
+// Advance frees what has cooled down, and was seen on the ENI since.
 func (l *Ledger) Advance(now time.Time) {
-	maps.DeleteFunc(l.resting, func(_ netip.Addr, free time.Time) bool { return !free.After(now) })
+	maps.DeleteFunc(l.resting, func(_ netip.Addr, r rest) bool { return !r.free.After(now) })
 	if l.nextFree.IsZero() || now.Before(l.nextFree) {
 		return
 	}
@@ -212,20 +239,20 @@ func (l *Ledger) Advance(now time.Time) {
 	for _, b := range l.blocks {
 		for i := range b.addresses {
 			x := &b.addresses[i]
-			if !x.cooling {
-				continue
-			}
-			if x.free.After(now) {
+			switch {
+			case !x.cooling:
+			case x.free.After(now):
 				l.rest(b, x, now, x.free)
-				continue
+			case b.confirms(x): // else the look that does makes it due
+				x.cooling = false
+				b.cooling--
 			}
-			x.cooling = false
-			b.cooling--
 		}
 	}
 }
 
-// NextFree is when Advance has something to do; zero when nothing cools.
+// NextFree is when Advance has something to do; zero when it has nothing, until a
+// pod ends or EC2 is looked at.
 func (l *Ledger) NextFree() time.Time { return l.nextFree }
 
 func (l *Ledger) dropWaiting(pod types.UID) {

@@ -39,6 +39,19 @@ func (l *Ledger) Plan(want, room int) (Call, bool) {
 	return Call{}, false
 }
 
+// PlanRestore says which call brings blocks back that live pods have their address
+// out of, as far as there are slots for them: one kind at a time.
+func (l *Ledger) PlanRestore(blocks []netip.Prefix) (Call, bool) {
+	open := l.Counts().Open
+	if l.pending != nil || open == 0 || len(blocks) == 0 {
+		return Call{}, false
+	}
+	kind := KindOf(blocks[0])
+	blocks = slices.DeleteFunc(slices.Clone(blocks), func(b netip.Prefix) bool { return KindOf(b) != kind })
+	blocks = blocks[:min(len(blocks), open)]
+	return Call{Kind: kind, Count: len(blocks), Names: blocks, Purpose: Restoring}, true
+}
+
 func other(k Kind) Kind { return Prefix - k }
 
 // have counts the blocks of a kind on the ENI.

@@ -20,7 +20,15 @@ func on(slots int, mode Kind, blocks []string, held ...string) *Ledger {
 		l.add(newBlock(netip.MustParsePrefix(b), epoch), epoch)
 	}
 	for _, a := range held {
-		l.Hold(types.UID("pod-"+a), netip.MustParseAddr(a), epoch)
+		l.Hold(types.UID("pod-"+a), netip.MustParseAddr(a), mode, epoch)
+	}
+	return l
+}
+
+// endAll lets every pod of a ledger end.
+func endAll(l *Ledger) *Ledger {
+	for pod := range l.holders {
+		l.End(pod, epoch)
 	}
 	return l
 }
@@ -115,6 +123,7 @@ func TestTakeChoosesTheLongestFreeAddress(t *testing.T) {
 	l := on(14, SecondaryIP, []string{"10.0.0.8/32", "10.0.0.9/32"}, "10.0.0.8", "10.0.0.9")
 	l.End("pod-10.0.0.9", epoch)
 	l.End("pod-10.0.0.8", epoch.Add(time.Second))
+	l.Compare(blocks("10.0.0.8/32", "10.0.0.9/32"), epoch.Add(time.Second+Settle))
 	l.Advance(epoch.Add(time.Second + Cooldown))
 	g, ok := l.Take("new")
 	if want := netip.MustParseAddr("10.0.0.9"); !ok || g.Address != want {
@@ -172,6 +181,9 @@ func TestAfterEvictions(t *testing.T) {
 		"a secondary IP makes way":          {on(1, Prefix, []string{"10.0.0.9/32"}, "10.0.0.9"), []types.UID{"pod-10.0.0.9"}, 16},
 		"part of an old prefix does not":    {on(1, SecondaryIP, []string{"10.0.0.16/28"}, "10.0.0.16", "10.0.0.17"), []types.UID{"pod-10.0.0.16"}, 0},
 		"all of an old prefix does":         {on(1, SecondaryIP, []string{"10.0.0.16/28"}, "10.0.0.16", "10.0.0.17"), []types.UID{"pod-10.0.0.16", "pod-10.0.0.17"}, 1},
+		"what cools comes back by itself":   {endAll(on(1, SecondaryIP, []string{"10.0.0.9/32"}, "10.0.0.9")), nil, 1},
+		"an old prefix that only cools":     {endAll(on(1, SecondaryIP, []string{"10.0.0.16/28"}, "10.0.0.16")), nil, 1},
+		"an old prefix that is idle":        {on(1, SecondaryIP, []string{"10.0.0.16/28"}), nil, 1},
 		"pods of other nodes bring nothing": {on(1, SecondaryIP, []string{"10.0.0.9/32"}, "10.0.0.9"), []types.UID{"elsewhere"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -69,6 +69,7 @@ type block struct {
 	cooling   int       // addresses that may not be given yet
 	leaving   bool      // an unassign is in flight, or its outcome is unknown
 	since     time.Time // when EC2 was known to have it
+	shown     time.Time // as of when EC2 has shown it last
 	suspect   time.Time // until when another hand's pods may still use it
 }
 
@@ -77,10 +78,11 @@ type address struct {
 	holder  types.UID // empty: nobody
 	cooling bool
 	free    time.Time // when it became, or will become, free
+	ended   time.Time // when its last pod ended, or may have ended; zero: it is known to have had none
 }
 
 func newBlock(p netip.Prefix, since time.Time) *block {
-	b := &block{prefix: p, since: since, addresses: make([]address, KindOf(p).Addresses())}
+	b := &block{prefix: p, since: since, shown: since, addresses: make([]address, KindOf(p).Addresses())}
 	for i := range b.addresses {
 		b.addresses[i].free = since
 	}
@@ -94,6 +96,12 @@ func (b *block) free() int { return len(b.addresses) - b.held - b.cooling }
 // idle says that no address of the block is held or cooling: it may be
 // unassigned.
 func (b *block) idle() bool { return !b.leaving && b.held == 0 && b.cooling == 0 }
+
+// confirms says that EC2 has shown the block since the last pod of one of its
+// addresses ended (I10). A describe may show the past, by Settle.
+func (b *block) confirms(x *address) bool {
+	return x.ended.IsZero() || !b.shown.Before(x.ended.Add(Settle))
+}
 
 // idleSince is when the last of its addresses became free.
 func (b *block) idleSince() time.Time {

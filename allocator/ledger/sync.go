@@ -35,6 +35,7 @@ func (l *Ledger) sync(observed []netip.Prefix, asOf, now, suspect time.Time) Dri
 		return Drift{}
 	}
 	l.forget(asOf)
+	l.show(observed, asOf)
 	appeared := l.unknown(observed)
 	vanished := l.absent(observed, asOf)
 	if l.InDoubt() {
@@ -47,14 +48,40 @@ func (l *Ledger) sync(observed []netip.Prefix, asOf, now, suspect time.Time) Dri
 	}
 }
 
-// Differs says that EC2 seems to differ from the ledger, as Sync would find out.
-// While a call is in flight or in doubt nothing can be said.
-func (l *Ledger) Differs(observed []netip.Prefix, asOf time.Time) bool {
+// Compare notes what a describe has shown, and says whether EC2 seems to differ
+// from the ledger, as Sync would find out. While a call is in flight or in doubt
+// that cannot be said.
+func (l *Ledger) Compare(observed []netip.Prefix, asOf time.Time) (differs bool) {
+	l.show(observed, asOf)
 	if l.pending != nil {
 		return false
 	}
 	l.forget(asOf)
 	return len(l.unknown(observed))+len(l.absent(observed, asOf)) > 0
+}
+
+// show notes that EC2 has shown blocks. What has cooled in them, and waited for
+// that, is due.
+func (l *Ledger) show(observed []netip.Prefix, asOf time.Time) {
+	for _, b := range l.blocks {
+		if !asOf.After(b.shown) || !slices.Contains(observed, b.prefix) {
+			continue
+		}
+		b.shown = asOf
+		if b.cooling > 0 && (l.nextFree.IsZero() || asOf.Before(l.nextFree)) {
+			l.nextFree = asOf
+		}
+	}
+}
+
+// Unconfirmed says that addresses cool which EC2 is yet to show on the ENI, and that
+// a describe from now on does: it cannot show a time before their pods ended.
+func (l *Ledger) Unconfirmed(now time.Time) bool {
+	return slices.ContainsFunc(l.blocks, func(b *block) bool {
+		return b.cooling > 0 && slices.ContainsFunc(b.addresses, func(x address) bool {
+			return x.cooling && !b.confirms(&x) && !now.Before(x.ended.Add(Settle))
+		})
+	})
 }
 
 // forget drops the memory of blocks that a describe as of that time shows no more.
@@ -113,6 +140,9 @@ func (l *Ledger) adopt(blocks []netip.Prefix, now, suspect time.Time) []netip.Pr
 		b := newBlock(p, now)
 		b.suspect = suspect
 		for i := range b.addresses {
+			if suspect.After(now) {
+				b.addresses[i].ended = now
+			}
 			l.rest(b, &b.addresses[i], now, suspect)
 		}
 		l.add(b, now)
@@ -121,13 +151,14 @@ func (l *Ledger) adopt(blocks []netip.Prefix, now, suspect time.Time) []netip.Pr
 }
 
 // strand drops blocks that are gone and lists the live pods whose address was
-// among them. The pods stay holders: the API server still says so.
+// among them. The pods stay holders: the API server still says so. See Adrift.
 func (l *Ledger) strand(blocks []netip.Prefix) []types.UID {
 	var pods []types.UID
 	for _, p := range blocks {
 		l.remove(p)
 		for pod, a := range l.holders {
 			if p.Contains(a) {
+				l.adrift[pod] = p
 				pods = append(pods, pod)
 			}
 		}

@@ -34,7 +34,7 @@ func (l *Ledger) Trust(free []netip.Prefix, now time.Time) {
 			if x.holder != "" || !x.cooling || !contains(free, b.at(i)) {
 				continue
 			}
-			x.cooling, x.free = false, now
+			x.cooling, x.free, x.ended = false, now, time.Time{}
 			b.cooling--
 		}
 		if b.cooling == 0 && b.held == 0 {
