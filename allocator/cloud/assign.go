@@ -26,6 +26,31 @@ func (c *Client) Assign(ctx context.Context, eni string, kind ledger.Kind, n int
 	} else {
 		in.SecondaryPrivateIpAddressCount = aws.Int32(int32(n))
 	}
+	return c.assign(ctx, in, kind, n)
+}
+
+// AssignNamed is Assign for these blocks of one kind and no others. EC2 refuses it
+// where one of them is not free.
+func (c *Client) AssignNamed(ctx context.Context, eni string, blocks []netip.Prefix) ([]netip.Prefix, error) {
+	in := &ec2.AssignPrivateIpAddressesInput{NetworkInterfaceId: &eni}
+	in.PrivateIpAddresses, in.Ipv4Prefixes = names(blocks)
+	return c.assign(ctx, in, ledger.KindOf(blocks[0]), len(blocks))
+}
+
+// names writes blocks as EC2 does: addresses of secondary IPs, CIDRs of prefixes.
+func names(blocks []netip.Prefix) (addresses, prefixes []string) {
+	for _, b := range blocks {
+		if ledger.KindOf(b) == ledger.Prefix {
+			prefixes = append(prefixes, b.String())
+		} else {
+			addresses = append(addresses, b.Addr().String())
+		}
+	}
+	return addresses, prefixes
+}
+
+func (c *Client) assign(ctx context.Context, in *ec2.AssignPrivateIpAddressesInput, kind ledger.Kind, n int) ([]netip.Prefix, error) {
+	eni := *in.NetworkInterfaceId
 	out, _, err := call(ctx, c, Assign, eni, func(ctx context.Context) (*ec2.AssignPrivateIpAddressesOutput, error) {
 		return c.api.AssignPrivateIpAddresses(ctx, in, once)
 	})
@@ -55,13 +80,7 @@ func assigned(kind ledger.Kind, out *ec2.AssignPrivateIpAddressesOutput) []strin
 // whether or not an address is in use. The caller has its token from Admit.
 func (c *Client) Unassign(ctx context.Context, eni string, blocks []netip.Prefix) error {
 	in := &ec2.UnassignPrivateIpAddressesInput{NetworkInterfaceId: &eni}
-	for _, b := range blocks {
-		if ledger.KindOf(b) == ledger.Prefix {
-			in.Ipv4Prefixes = append(in.Ipv4Prefixes, b.String())
-		} else {
-			in.PrivateIpAddresses = append(in.PrivateIpAddresses, b.Addr().String())
-		}
-	}
+	in.PrivateIpAddresses, in.Ipv4Prefixes = names(blocks)
 	_, _, err := call(ctx, c, Unassign, eni, func(ctx context.Context) (*ec2.UnassignPrivateIpAddressesOutput, error) {
 		return c.api.UnassignPrivateIpAddresses(ctx, in, once)
 	})

@@ -87,6 +87,7 @@ type Client struct {
 	observe func(action, code string, took time.Duration)
 	buckets map[Action]*bucket
 	retryer aws.Retryer // of reads
+	health  *health
 
 	instances  *batcher[types.Instance]
 	types      *batcher[types.InstanceTypeInfo]
@@ -96,7 +97,7 @@ type Client struct {
 
 // New makes a Client on the SDK's client, which Dial gives.
 func New(api API, opts Options) *Client {
-	c := &Client{api: api, observe: opts.Observe, buckets: map[Action]*bucket{}, retryer: readRetryer()}
+	c := &Client{api: api, observe: opts.Observe, buckets: map[Action]*bucket{}, retryer: readRetryer(), health: newHealth()}
 	sizes := DefaultBuckets()
 	maps.Copy(sizes, opts.Buckets)
 	for action, size := range sizes {
@@ -152,7 +153,9 @@ func call[Out any](ctx context.Context, c *Client, action Action, id string, f f
 	if c.observe != nil {
 		c.observe(string(action), code(err), time.Since(sent))
 	}
-	if Classify(err) == RetryLater {
+	class := Classify(err)
+	c.health.note(action, class, time.Now())
+	if class == RetryLater {
 		c.buckets[action].throttled(sent)
 	}
 	return out, sent, err

@@ -24,6 +24,7 @@ type Instance struct {
 	PrimaryENI string // the interface of device index 0, which a Windows node's pods use
 	SubnetID   string // of the primary interface
 	State      string // as EC2 has it: pending, running, stopping, stopped
+	DNSName    string // the private one, which is the Node's name unless its kubelet was told another
 }
 
 // Limits are those of an instance type.
@@ -66,6 +67,7 @@ func (c *Client) Instance(ctx context.Context, id string) (Instance, error) {
 		PrimaryENI: aws.ToString(eni.NetworkInterfaceId),
 		SubnetID:   aws.ToString(eni.SubnetId),
 		State:      state(i),
+		DNSName:    aws.ToString(i.PrivateDnsName),
 	}, nil
 }
 
