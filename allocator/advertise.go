@@ -52,12 +52,15 @@ type advert struct {
 	at               time.Time
 }
 
-// advert is what is to be written on the node now.
-func (n *node) advert() advert {
+// advert is what is to be written on a Node now.
+func (n *node) advert(name string) advert {
 	now := time.Now()
-	next := advert{remaining: max(0, n.remaining()), since: now, at: now}
+	next := advert{since: now, at: now}
+	if name == n.name() {
+		next.remaining = max(0, n.remaining())
+	}
 	if !n.a.observing() {
-		next.total = n.advertised()
+		next.total = n.advertised(name)
 	}
 	return next
 }
@@ -81,21 +84,60 @@ func (a *Allocator) advertise(name string, grown bool) {
 }
 
 // Advertised makes known what a Node object shows. Where that is not what was
-// written, as when a kubelet registers again and resets it, it is written anew.
+// written, as when a kubelet registers again and resets it, or another client has
+// changed it, it is written anew.
 func (a *Allocator) Advertised(node *corev1.Node) {
 	n := a.node(node.Name)
-	if n == nil || !n.summary.Load().ready || a.observing() {
+	if n == nil {
+		return
+	}
+	n.sees(node)
+	if !n.summary.Load().ready {
 		return
 	}
 	a.advertiser.mu.Lock()
 	w, known := a.advertiser.written[node.Name]
-	lost := known && (quantity(node.Status.Capacity) != w.total || quantity(node.Status.Allocatable) != w.total)
+	lost := known && !w.stands(node, a.observing())
 	if lost {
 		delete(a.advertiser.written, node.Name)
 	}
 	a.advertiser.mu.Unlock()
 	if lost {
 		a.advertise(node.Name, false)
+	}
+}
+
+// stands says that a Node shows an advert.
+func (x advert) stands(node *corev1.Node, observing bool) bool {
+	for key, value := range x.annotations() {
+		if node.Annotations[key] != value {
+			return false
+		}
+	}
+	return observing || quantity(node.Status.Capacity) == x.total && quantity(node.Status.Allocatable) == x.total
+}
+
+func (x advert) annotations() map[string]string {
+	return map[string]string{
+		AnnotationRemaining: strconv.Itoa(x.remaining),
+		AnnotationSince:     x.since.UTC().Format(time.RFC3339Nano),
+	}
+}
+
+// sees takes in the total that a Node shows to its kubelet, which may be another than
+// was written on it last.
+func (n *node) sees(node *corev1.Node) {
+	if node.Name == n.name() {
+		n.notesTotal(quantity(node.Status.Allocatable))
+	}
+}
+
+// notesTotal notes the total that the Node shows, where it is another than before.
+func (n *node) notesTotal(total int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if last, known := n.shown.last(); !known || last != total {
+		n.shown.note(total, time.Now())
 	}
 }
 
@@ -116,7 +158,7 @@ func (w *advertiser) write(ctx context.Context, name string) error {
 		return nil
 	}
 	last, known, grown := w.last(name)
-	next := n.advert()
+	next := n.advert(name)
 	if known {
 		var due time.Time
 		if next, due = next.after(last, grown); due.IsZero() {
@@ -127,7 +169,14 @@ func (w *advertiser) write(ctx context.Context, name string) error {
 			return nil
 		}
 	}
+	offers := name == n.name() && !w.a.observing()
+	if last, _ := n.shownTotal(); offers && next.total < last {
+		n.notesTotal(next.total) // the write may be seen before its answer
+	}
 	err := w.put(ctx, name, next)
+	if err == nil && offers {
+		n.notesTotal(next.total)
+	}
 	if apierrors.IsNotFound(err) {
 		w.forget(name)
 		return nil
@@ -174,10 +223,7 @@ func (x advert) after(last advert, grown bool) (advert, time.Time) {
 // other only at its next status sync. In mode observe both are the other
 // allocator's.
 func (w *advertiser) put(ctx context.Context, name string, next advert) error {
-	patch := map[string]any{"metadata": map[string]any{"annotations": map[string]string{
-		AnnotationRemaining: strconv.Itoa(next.remaining),
-		AnnotationSince:     next.since.UTC().Format(time.RFC3339Nano),
-	}}}
+	patch := map[string]any{"metadata": map[string]any{"annotations": next.annotations()}}
 	if !w.a.observing() {
 		total := map[corev1.ResourceName]string{vpc.Resource: strconv.Itoa(next.total)}
 		patch["status"] = map[string]any{"capacity": total, "allocatable": total}

@@ -73,10 +73,14 @@ type Allocator struct {
 	recorder    *recorder
 	evictions   *evictor
 
-	mu    sync.RWMutex
-	nodes map[string]*handle
-	run   context.Context // of the workers; nil before Run
-	group sync.WaitGroup
+	nominations *nominations
+
+	mu        sync.RWMutex
+	nodes     map[string]*handle         // by the name of a Node; those of one instance share a handle
+	instances map[string]*handle         // the same by EC2 instance
+	workers   map[string]<-chan struct{} // by instance: closed once its latest worker has ended
+	run       context.Context            // of the workers; nil before Run
+	group     sync.WaitGroup
 }
 
 // State is what users have set, and whether something stands in the way.
@@ -86,20 +90,12 @@ type State struct {
 	Obstacle *Obstacle
 }
 
-// handle is a node with the end of its worker.
-type handle struct {
-	*node
-	stop  context.CancelFunc // nil before it is started
-	ended chan struct{}      // closed once it has ended
-	after <-chan struct{}    // closed once the worker of its ENI before it has ended; nil: there was none
-}
-
 // New makes an Allocator that knows no node yet and is off.
 func New(o Options) *Allocator {
 	a := &Allocator{
 		cloud: o.Cloud, kube: o.Kube, events: reporter{o.Events}, metrics: o.Metrics, log: o.Log, held: o.Held,
 		observe: o.Observe,
-		nodes:   map[string]*handle{},
+		nodes:   map[string]*handle{}, instances: map[string]*handle{}, workers: map[string]<-chan struct{}{},
 	}
 	a.state.Store(&State{})
 	a.pods = newPodWatch(a)
@@ -108,6 +104,7 @@ func New(o Options) *Allocator {
 	a.subnets = newSubnets(a)
 	a.recorder = newRecorder(a, o.Client)
 	a.evictions = newEvictor(a)
+	a.nominations = newNominations()
 	a.metrics.attach(a)
 	return a
 }
@@ -119,8 +116,7 @@ func (a *Allocator) Run(ctx context.Context) error {
 	a.switched()
 	a.mu.Lock()
 	a.run = ctx
-	for _, h := range a.nodes {
-		h.initial = true
+	for _, h := range a.instances {
 		a.start(h)
 	}
 	a.mu.Unlock()
@@ -131,7 +127,8 @@ func (a *Allocator) Run(ctx context.Context) error {
 	a.background(ctx, a.recorder.run)
 	a.background(ctx, a.evictions.run)
 	a.background(ctx, func(ctx context.Context) { every(ctx, verifyEvery, a.verifyBindings) })
-	a.background(ctx, func(ctx context.Context) { every(ctx, coolEvery, a.freeCooled) })
+	a.background(ctx, func(ctx context.Context) { every(ctx, tickEvery, a.tick) })
+	a.background(ctx, func(ctx context.Context) { every(ctx, confirmEvery, a.confirm) })
 	<-ctx.Done()
 	a.End()
 	a.awaitCalls()
@@ -238,103 +235,3 @@ func (a *Allocator) Serving() bool { return a.synced() && a.leading() }
 // leading says that this process may change things: its lease has not run out,
 // and it is not about to end.
 func (a *Allocator) leading() bool { return a.held() && !a.ending.Load() }
-
-// Node makes known that a Windows node exists, as the given EC2 instance. A
-// node that comes back as another instance begins anew.
-func (a *Allocator) Node(name, instance string) {
-	if n := a.node(name); n == nil || n.instance != instance {
-		a.replace(name, n, newNode(a, name, instance))
-	}
-}
-
-// Gone makes known that a node no longer exists.
-func (a *Allocator) Gone(name string) {
-	if n := a.node(name); n != nil {
-		a.replace(name, n, nil)
-	}
-}
-
-// forget drops what is known of a node whose ENI EC2 no longer has. While its
-// Node object stands, discovery tries again under the same name.
-func (a *Allocator) forget(n *node, why string) {
-	a.log.Info("node forgotten", "node", n.name, "instance", n.instance, "why", why)
-	a.replace(n.name, n, newNode(a, n.name, n.instance))
-}
-
-// replace puts a node, or none, in the place of another, unless somebody else
-// was quicker.
-func (a *Allocator) replace(name string, old, next *node) {
-	a.mu.Lock()
-	h := a.nodes[name]
-	if h != nil && h.node != old || h == nil && old != nil {
-		a.mu.Unlock()
-		return
-	}
-	delete(a.nodes, name)
-	if next != nil {
-		a.nodes[name] = newHandle(next, h)
-	}
-	a.mu.Unlock()
-	if h != nil {
-		// Without the lock: a node that retires may have to wait for its own.
-		if h.stop != nil {
-			h.stop()
-		}
-		h.retire()
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if next := a.nodes[name]; next != nil && a.run != nil {
-		a.start(next)
-	}
-}
-
-func newHandle(n *node, before *handle) *handle {
-	h := &handle{node: n, ended: make(chan struct{})}
-	switch {
-	case before == nil || before.instance != n.instance:
-	case before.stop == nil: // it was never started, and never ends
-		h.after = before.after
-	default:
-		h.after = before.ended
-	}
-	return h
-}
-
-// start runs a node's worker, unless it runs; whoever calls it holds the lock. Two
-// must not change one ENI at a time, so it waits for the one before it.
-func (a *Allocator) start(h *handle) {
-	if h.stop != nil {
-		return
-	}
-	ctx, stop := context.WithCancel(a.run)
-	h.stop = stop
-	a.group.Go(func() {
-		defer stop()
-		defer close(h.ended)
-		if h.after != nil {
-			<-h.after
-		}
-		h.serve(ctx)
-	})
-}
-
-// node finds a node by name, or nil.
-func (a *Allocator) node(name string) *node {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	if h := a.nodes[name]; h != nil {
-		return h.node
-	}
-	return nil
-}
-
-func (a *Allocator) everyNode() []*node {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	all := make([]*node, 0, len(a.nodes))
-	for _, h := range a.nodes {
-		all = append(all, h.node)
-	}
-	return all
-}

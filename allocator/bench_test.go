@@ -27,12 +27,12 @@ func crowd(nodes int) (*Allocator, [][]byte) {
 		name := fmt.Sprintf("ip-10-%d-%d-%d.eu-central-1.compute.internal", i>>16, i>>8&255, i&255)
 		n := newNode(a, name, "i-0")
 		n.budget = b
-		s := &summary{ready: true, Counts: ledger.Counts{Mode: ledger.Prefix, Slots: 14, Prefixes: 9, Open: 5, InUse: i % 144, Free: 144 - i%144}}
+		s := &summary{ready: true, limit: unlimited, Counts: ledger.Counts{Mode: ledger.Prefix, Slots: 14, Prefixes: 9, Open: 5, InUse: i % 144, Free: 144 - i%144}}
 		if i%10 == 0 {
 			s.Counts = ledger.Counts{Mode: ledger.Prefix, Slots: 14, Prefixes: 14, InUse: 224}
 		}
 		n.summary.Store(s)
-		a.nodes[name] = &handle{node: n}
+		a.nodes[name] = newHandle(n, nil)
 		names[i] = []byte(name)
 	}
 	return a, names
@@ -40,7 +40,7 @@ func crowd(nodes int) (*Allocator, [][]byte) {
 
 // filtered is what the extender's filter does with View.
 func filtered(a *Allocator, names [][]byte) (fit int) {
-	a.View("pod", func(lookup func([]byte) extender.Room) {
+	a.View(extender.Pod{UID: "pod"}, func(lookup func([]byte) extender.Room) {
 		for _, name := range names {
 			if lookup(name).Refusal == extender.Fits {
 				fit++

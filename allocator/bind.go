@@ -27,6 +27,8 @@ var (
 	errNotSent     = errors.New("not bound")
 	errOvertaken   = errors.New("another attempt to bind the pod has ended this one")
 	errNoRoom      = errors.New("the node's subnet has no room for another address")
+	errStalled     = errors.New("EC2 does not bring the node's network interface more addresses")
+	errDuplicate   = errors.New("another Node of the same EC2 instance offers its addresses")
 )
 
 // binding is a pod that is being bound through the extender. It lasts until
@@ -75,6 +77,9 @@ func (a *Allocator) Bind(ctx context.Context, key types.NamespacedName, uid type
 	if n == nil {
 		return fmt.Errorf("bind %s to %s: %w", key, nodeName, errUnknownNode)
 	}
+	if n.name() != nodeName {
+		return fmt.Errorf("bind %s to %s: %w", key, nodeName, errDuplicate)
+	}
 	if err := a.settleElsewhere(ctx, uid, n); err != nil {
 		return fmt.Errorf("bind %s to %s: %w", key, nodeName, err)
 	}
@@ -82,11 +87,12 @@ func (a *Allocator) Bind(ctx context.Context, key types.NamespacedName, uid type
 	b, err := n.obtain(ctx, key, uid)
 	if err == nil && b != nil {
 		a.metrics.waited(time.Since(began))
-		err = n.post(ctx, uid, b)
+		err = n.post(ctx, uid, b, nodeName)
 	}
 	if err != nil {
 		return fmt.Errorf("bind %s to %s: %w", key, nodeName, err)
 	}
+	a.nominations.remove(uid)
 	return nil
 }
 
@@ -110,7 +116,7 @@ func (n *node) obtain(ctx context.Context, key types.NamespacedName, uid types.U
 			answer <- outcome{grant: g}
 		} else {
 			l.Wait(uid)
-			if refusal = n.unfit(); refusal != nil {
+			if refusal = n.unfit(now); refusal != nil {
 				l.Cancel(uid, now)
 				return
 			}
@@ -125,6 +131,11 @@ func (n *node) obtain(ctx context.Context, key types.NamespacedName, uid types.U
 	}
 	select {
 	case o := <-answer:
+		if o.err == nil {
+			if o.err = n.awaitKubelet(ctx); o.err != nil {
+				n.abandon(uid, answer)
+			}
+		}
 		return b, n.prepare(uid, b, o)
 	case <-ctx.Done():
 		n.abandon(uid, answer)
@@ -146,13 +157,18 @@ func (n *node) refusal() error {
 }
 
 // unfit says why one of the pods that wait cannot be served, if so.
-func (n *node) unfit() error {
+func (n *node) unfit(now time.Time) error {
 	n.settleClaim()
 	c := n.ledger.Counts()
-	available := n.budget.available(c.Mode)
+	available, limit := n.budget.available(c.Mode), n.stalls[assigning].limit(now)
+	if limit == 0 {
+		c.Arriving = 0 // what a call that hangs may bring
+	}
 	switch {
-	case c.Remaining(n.own.count+available) >= 0:
+	case c.Remaining(min(n.own.count+available, limit)) >= 0:
 		return nil
+	case c.Open > 0 && limit == 0:
+		return n.stalls[assigning].reason()
 	case c.Open > n.own.count && available == 0:
 		return errNoRoom
 	}
@@ -190,12 +206,13 @@ func (n *node) abandon(uid types.UID, answer chan outcome) {
 // refuseUnfit turns away the binds that can no longer be served, the latest
 // first, so that their pods go to other nodes; whoever calls it holds the lock.
 func (n *node) refuseUnfit() {
-	for err := n.unfit(); err != nil; err = n.unfit() {
+	now := time.Now()
+	for err := n.unfit(now); err != nil; err = n.unfit(now) {
 		uid, b := n.lastWaitingBind()
 		if b == nil {
 			return
 		}
-		n.ledger.Cancel(uid, time.Now())
+		n.ledger.Cancel(uid, now)
 		n.finish(uid)
 		b.tell(outcome{err: err})
 	}
@@ -222,11 +239,11 @@ func (n *node) lastWaitingBind() (last types.UID, b *binding) {
 
 // post writes the Binding, and finds out what became of it where the answer
 // does not say.
-func (n *node) post(ctx context.Context, uid types.UID, b *binding) error {
+func (n *node) post(ctx context.Context, uid types.UID, b *binding, to string) error {
 	n.mu.Lock()
 	address := b.address
 	n.mu.Unlock()
-	err := n.write(ctx, uid, b, address)
+	err := n.write(ctx, uid, b, to, address)
 	n.mu.Lock()
 	b.open--
 	b.since = time.Now()
@@ -247,7 +264,7 @@ func (n *node) post(ctx context.Context, uid types.UID, b *binding) error {
 }
 
 // write makes the one request that binds the pod and gives it its address.
-func (n *node) write(ctx context.Context, uid types.UID, b *binding, address netip.Prefix) error {
+func (n *node) write(ctx context.Context, uid types.UID, b *binding, to string, address netip.Prefix) error {
 	if err := n.a.recorder.open(ctx, n); err != nil {
 		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
@@ -262,7 +279,7 @@ func (n *node) write(ctx context.Context, uid types.UID, b *binding, address net
 	}
 	binding := &corev1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: b.key.Namespace, Name: b.key.Name, UID: uid},
-		Target:     corev1.ObjectReference{Kind: "Node", Name: n.name},
+		Target:     corev1.ObjectReference{Kind: "Node", Name: to},
 	}
 	if address.IsValid() {
 		binding.Annotations = map[string]string{vpc.Annotation: address.String()}
@@ -289,7 +306,7 @@ func (n *node) verify(ctx context.Context, uid types.UID, b *binding) (bound boo
 		n.drop(uid, b, posts, (*ledger.Ledger).End)
 	case err != nil:
 		return false
-	case p.Spec.NodeName == n.name:
+	case p.Spec.NodeName == n.name() || n.a.node(p.Spec.NodeName) == n:
 		n.confirm(b)
 		return true
 	case p.Spec.NodeName != "" || !doubt:
@@ -330,7 +347,7 @@ func (a *Allocator) settleElsewhere(ctx context.Context, uid types.UID, here *no
 	b := n.bindings[uid]
 	n.mu.Unlock()
 	if b != nil && n.verify(ctx, uid, b) {
-		return fmt.Errorf("the pod is bound to %s already", n.name)
+		return fmt.Errorf("the pod is bound to %s already", n.name())
 	}
 	return nil
 }

@@ -229,3 +229,11 @@ func (b *budget) nextLook(last time.Time, interval time.Duration) time.Time {
 	}
 	return next
 }
+
+// unused says that nobody has any of a block's addresses: EC2 gives it to who asks for
+// it by name.
+func (b *budget) unused(block netip.Prefix) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.chart.Unused(block)
+}

@@ -3,6 +3,8 @@ package allocator
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -10,18 +12,21 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	toolscache "k8s.io/client-go/tools/cache"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"slotwise.dev/slotwise/allocator/api/v1alpha1"
 	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/allocator/vpc"
 )
@@ -43,7 +48,8 @@ func Watched(configMap types.NamespacedName) cache.Options {
 			&corev1.ConfigMap{}:  only(configMap, ManagedConfigMap),
 			&appsv1.Deployment{}: only(OldController),
 		},
-		NewInformer: newInformer,
+		DefaultTransform: cache.TransformStripManagedFields(),
+		NewInformer:      newInformer,
 	}
 }
 
@@ -66,8 +72,12 @@ func (unstreamed) IsWatchListSemanticsUnSupported() bool { return true }
 // stripNode drops what is not used of a Node.
 func stripNode(obj any) (any, error) {
 	if n, ok := obj.(*corev1.Node); ok {
-		n.ManagedFields, n.Annotations = nil, nil
-		n.Status = corev1.NodeStatus{Capacity: n.Status.Capacity, Allocatable: n.Status.Allocatable}
+		maps.DeleteFunc(n.Annotations, func(key, _ string) bool { return key != AnnotationRemaining && key != AnnotationSince })
+		n.ManagedFields = nil
+		n.Status = corev1.NodeStatus{
+			Capacity: n.Status.Capacity, Allocatable: n.Status.Allocatable,
+			Conditions: slices.DeleteFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type != corev1.NodeReady }),
+		}
 	}
 	return obj, nil
 }
@@ -75,9 +85,13 @@ func stripNode(obj any) (any, error) {
 // SetupWithManager has the leader follow nodes and settings and run the
 // allocator.
 func (a *Allocator) SetupWithManager(mgr ctrl.Manager, configMap types.NamespacedName) error {
-	c := &controllers{Allocator: a, client: mgr.GetClient(), configMap: configMap}
+	c := &controllers{Allocator: a, client: mgr.GetClient(), cache: mgr.GetCache(), configMap: configMap}
 	if err := ctrl.NewControllerManagedBy(mgr).Named("nodes").For(&corev1.Node{}).
 		Complete(reconcile.Func(c.node)); err != nil {
+		return err
+	}
+	if err := ctrl.NewControllerManagedBy(mgr).Named("nodeslots").For(&v1alpha1.NodeSlots{}, builder.OnlyMetadata).
+		Complete(reconcile.Func(c.nodeSlots)); err != nil {
 		return err
 	}
 	one := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
@@ -96,6 +110,7 @@ func (a *Allocator) SetupWithManager(mgr ctrl.Manager, configMap types.Namespace
 type controllers struct {
 	*Allocator
 	client    client.Client
+	cache     client.Reader // of NodeSlots, of which the client reads what the API server has now
 	configMap types.NamespacedName
 
 	mu sync.Mutex // held from the look at an object until what it says is taken up
@@ -125,7 +140,7 @@ func (c *controllers) node(ctx context.Context, r reconcile.Request) (reconcile.
 	var n corev1.Node
 	err := c.client.Get(ctx, r.NamespacedName, &n)
 	if apierrors.IsNotFound(err) {
-		c.Gone(r.Name)
+		c.RemoveNode(r.Name)
 		return reconcile.Result{}, nil
 	}
 	if err != nil {
@@ -135,14 +150,32 @@ func (c *controllers) node(ctx context.Context, r reconcile.Request) (reconcile.
 	return reconcile.Result{}, nil
 }
 
+// nodeSlots notes what has become of a NodeSlots object.
+func (c *controllers) nodeSlots(ctx context.Context, r reconcile.Request) (reconcile.Result, error) {
+	o := &metav1.PartialObjectMetadata{}
+	o.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("NodeSlots"))
+	if err := client.IgnoreNotFound(c.cache.Get(ctx, r.NamespacedName, o)); err != nil {
+		return reconcile.Result{}, err
+	}
+	c.Recorded(r.Name, o.ResourceVersion)
+	return reconcile.Result{}, nil
+}
+
 func (c *controllers) follow(n *corev1.Node) {
 	instance, err := instanceID(n.Spec.ProviderID)
 	if err != nil {
 		c.log.Info("node not managed", "node", n.Name, "error", err.Error())
 		return
 	}
-	c.Node(n.Name, instance)
+	c.AddNode(Member{Name: n.Name, Instance: instance, Ready: isReady(n), Created: n.CreationTimestamp.Time})
 	c.Advertised(n)
+}
+
+// isReady says that a Node's kubelet reports, and that it is ready.
+func isReady(n *corev1.Node) bool {
+	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 // instanceID reads the EC2 instance from a node's provider id, which AWS's

@@ -15,11 +15,14 @@ import (
 
 func newNode(a *Allocator, name, instance string) *node {
 	n := &node{
-		a: a, name: name, instance: instance, poked: make(chan struct{}, 1),
+		a: a, instance: instance, poked: make(chan struct{}, 1),
 		ledger:   ledger.New(0, ledger.SecondaryIP),
+		restores: map[netip.Prefix]restore{},
 		bindings: map[types.UID]*binding{},
 		pods:     map[types.UID]pod{},
+		asked:    map[string]int{},
 	}
+	n.names.Store(&names{offers: name})
 	n.summary.Store(&summary{})
 	return n
 }
@@ -34,15 +37,12 @@ func (n *node) serve(ctx context.Context) {
 	w.run(ctx)
 }
 
-const (
-	firstRetry = time.Second     // after a failed discovery
-	lastRetry  = 5 * time.Minute // what the pauses grow to
-)
-
 // discover reads the node from EC2 and from the API server until both have
-// answered. Only then are addresses given on it.
+// answered. Only then are addresses given on it. That EC2 answers again after it did
+// not, one success of any node shows to all.
 func (n *node) discover(ctx context.Context) (described time.Time, ok bool) {
-	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
+	for pause := time.Duration(0); ; {
+		recovered := n.a.cloud.Recovered()
 		described, err := n.read(ctx)
 		if err == nil {
 			return described, true
@@ -50,13 +50,21 @@ func (n *node) discover(ctx context.Context) (described time.Time, ok bool) {
 		if ctx.Err() != nil {
 			return time.Time{}, false
 		}
-		n.a.log.Info("node not usable yet", "node", n.name, "instance", n.instance, "error", err.Error())
+		n.a.log.Info("node not usable yet", "node", n.name(), "instance", n.instance, "error", err.Error())
 		if cloud.Classify(err) == cloud.Refused {
-			n.a.events.unsupported(n.name, err)
+			n.a.events.unsupported(n.name(), err)
+		}
+		class := cloud.Classify(err)
+		if class == cloud.Lost || class == cloud.RetryLater {
+			pause = silencePause.after(pause)
+		} else {
+			pause = discoveryPause.after(pause)
 		}
 		select {
 		case <-ctx.Done():
 			return time.Time{}, false
+		case <-recovered:
+			pause = 0
 		case <-time.After(jitter(pause)):
 		}
 	}
@@ -79,8 +87,10 @@ func (n *node) read(ctx context.Context) (described time.Time, err error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	if err := n.a.pods.readNode(ctx, n); err != nil {
-		return time.Time{}, fmt.Errorf("list the pods of node %s: %w", n.name, err)
+	n.dnsName.Store(&instance.DNSName)
+	n.a.electAgain(n)
+	if err := n.readPods(ctx); err != nil {
+		return time.Time{}, err
 	}
 	eni, err := n.a.cloud.Interface(ctx, instance.PrimaryENI)
 	if err != nil {
@@ -88,6 +98,20 @@ func (n *node) read(ctx context.Context) (described time.Time, err error) {
 	}
 	n.open(instance, limits, budget, eni, n.a.recorder.known(ctx, n, eni.ID))
 	return eni.AsOf, nil
+}
+
+// readPods reads the pods of all Nodes of the instance that the watch's first list has
+// passed over.
+func (n *node) readPods(ctx context.Context) (err error) {
+	n.unread.Range(func(name, _ any) bool {
+		if err = n.a.pods.readNode(ctx, n, name.(string)); err != nil {
+			err = fmt.Errorf("list the pods of node %s: %w", name, err)
+			return false
+		}
+		n.unread.Delete(name)
+		return true
+	})
+	return err
 }
 
 // open makes the node ready: from now on addresses are given on it. Those that
@@ -105,10 +129,11 @@ func (n *node) open(i cloud.Instance, limits cloud.Limits, b *budget, eni cloud.
 		}
 		l.Sync(eni.Blocks, eni.AsOf, now)
 		l.Trust(free, now)
+		n.lodge(eni.Blocks)
 		n.known = true
 		n.ready = !eni.AsOf.Before(n.a.certain())
 	})
-	n.a.log.Info("node ready", "node", n.name, "instance", i.ID, "type", i.Type, "eni", i.PrimaryENI,
+	n.a.log.Info("node ready", "node", n.name(), "instance", i.ID, "type", i.Type, "eni", i.PrimaryENI,
 		"subnet", i.SubnetID, "slots", limits.AddressesPerInterface-1, "blocks", len(eni.Blocks))
 }
 
@@ -125,7 +150,7 @@ func (n *node) applyMode() {
 		n.ready = n.ready && !now.Before(n.a.certain())
 	})
 	if cannot {
-		n.a.events.notNitro(n.name)
+		n.a.events.notNitro(n.name())
 	}
 }
 

@@ -25,6 +25,8 @@ const (
 	ReasonRefused         = "EC2CallRefused"
 	ReasonDrift           = "NetworkInterfaceChanged"
 	ReasonDuplicate       = "DuplicateAddress"
+	ReasonLost            = "AddressLost"
+	ReasonDuplicateNode   = "DuplicateNode"
 	ReasonInvalidSetting  = "InvalidSetting"
 	ReasonOtherController = "OtherControllerPresent"
 	textNoCidrBlocks      = "InsufficientCidrBlocks: The specified subnet does not have enough free cidr blocks to satisfy the request"
@@ -94,6 +96,16 @@ func (r reporter) drift(node string, d ledger.Drift) {
 
 func (r reporter) duplicate(pod types.NamespacedName, uid types.UID, address netip.Addr, other types.NamespacedName) {
 	r.warn(podRef(pod, uid), ReasonDuplicate, actionAllocate, fmt.Sprintf("The pod has the address %s, which the older pod %s has too: it is evicted.", address, other))
+}
+
+func (r reporter) lost(pod types.NamespacedName, uid types.UID, address netip.Addr) {
+	r.warn(podRef(pod, uid), ReasonLost, actionAssign, fmt.Sprintf(
+		"Another client of EC2 has taken the pod's address %s from its node's network interface, and it cannot be taken back now: the pod has no network. Delete the pod, so that it gets another address.", address))
+}
+
+func (r reporter) duplicateNode(node, other, instance string) {
+	r.warn(nodeRef(node), ReasonDuplicateNode, actionDiscover, fmt.Sprintf(
+		"The Node %s is the same EC2 instance, %s, and offers its addresses; this one offers none. Delete the Node that is left over.", other, instance))
 }
 
 func (r reporter) hindered(o *Obstacle) {

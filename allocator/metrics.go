@@ -16,6 +16,7 @@ type Metrics struct {
 	waits      prometheus.Histogram
 	duplicates prometheus.Counter
 	drifts     prometheus.Counter
+	lost       prometheus.Counter
 	nodes      *nodeCollector
 }
 
@@ -44,9 +45,13 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "slotwise_ledger_corrected_total",
 			Help: "Times that a network interface was found to differ from its ledger, as when another hand changed it.",
 		}),
+		lost: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "slotwise_addresses_lost_total",
+			Help: "Live pods whose address another client has taken from the network interface, and that could not be taken back.",
+		}),
 		nodes: &nodeCollector{},
 	}
-	r.MustRegister(m.calls, m.callTime, m.waits, m.duplicates, m.drifts, m.nodes)
+	r.MustRegister(m.calls, m.callTime, m.waits, m.duplicates, m.drifts, m.lost, m.nodes)
 	return m
 }
 
@@ -144,7 +149,7 @@ func (c *nodeCollector) total() (t totals) {
 		t.cooling += s.Cooling
 		t.waiting += s.Waiting
 		t.remaining += n.remaining()
-		t.advertised += n.advertised()
+		t.advertised += n.advertised(n.name())
 	}
 	return t
 }

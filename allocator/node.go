@@ -18,9 +18,10 @@ import (
 // that changes the ENI is in flight.
 type node struct {
 	a        *Allocator
-	name     string
-	instance string // EC2 instance id
-	initial  bool   // known before the pods were read: their first list has its pods
+	instance string                 // EC2 instance id
+	names    atomic.Pointer[names]  // of its Node objects
+	dnsName  atomic.Pointer[string] // what EC2 calls it; nil before discovery
+	unread   sync.Map               // names of those whose pods are yet to be read
 	poked    chan struct{}
 
 	// Set by discovery, before ready.
@@ -28,37 +29,60 @@ type node struct {
 	nitro  bool
 	budget *budget
 
-	summary atomic.Pointer[summary] // what the extender and the advertiser read
+	summary   atomic.Pointer[summary] // what the extender and the advertiser read
+	nominated atomic.Bool             // there are nominations on it
 
-	mu       sync.Mutex
-	ledger   *ledger.Ledger
-	retired  bool  // another node has taken this one's place, or none
-	known    bool  // EC2 and the API server have both been read
-	ready    bool  // and addresses can be had
-	doubted  bool  // the ENI must be described before it is changed
-	own      claim // blocks set aside for what is to come
-	inFlight claim // blocks set aside for the assign in flight
-	bindings map[types.UID]*binding
-	pods     map[types.UID]pod // bound to this node, as the watch has shown them
-	silent   int               // those of them that do not ask for the resource
-	stirred  time.Time         // when its use changed first since its pool was as it should be; zero: not since
-	given    time.Time         // when an address was given last
+	mu        sync.Mutex
+	ledger    *ledger.Ledger
+	retired   bool                     // another node has taken this one's place, or none
+	known     bool                     // EC2 and the API server have both been read
+	ready     bool                     // and addresses can be had
+	doubted   bool                     // the ENI must be described before it is changed
+	own       claim                    // blocks set aside for what is to come
+	inFlight  claim                    // blocks set aside for the assign in flight
+	stalls    [2]stall                 // of assigning and of unassigning
+	restores  map[netip.Prefix]restore // blocks that live pods had lost of late
+	bindings  map[types.UID]*binding
+	pods      map[types.UID]pod // bound to its Nodes, as the watch has shown them
+	asked     map[string]int    // how much of the resource those ask for, by Node
+	aftermath []aftermath       // of those that have ended; see outlive
+	shown     shown             // totals of the Node that offers its capacity
+	stirred   time.Time         // when its use changed first since its pool was as it should be; zero: not since
+	given     time.Time         // when an address was given last
 
 	record record
 }
 
+// The stalls of a node.
+const (
+	assigning = iota
+	unassigning
+)
+
 // summary is what one node can do, as of its last change.
 type summary struct {
 	ledger.Counts
-	ready  bool
-	own    int // blocks of the mode's kind that are set aside for what is to come
-	silent int // pods with an address that do not ask for the resource
+	ready    bool
+	own      int           // blocks of the mode's kind that are set aside for what is to come
+	limit    int           // blocks that EC2 may be counted on for; see stall
+	running  int           // of the resource, what kubelets count for pods that live
+	cooling  int           // and for those that have ended
+	after    ledger.Counts // once all that cools has cooled, and what goes has gone
+	returned int           // blocks of the mode's kind that the subnet gets back by then
 }
 
-// claim is a number of blocks set aside in the subnet's budget.
-type claim struct {
-	kind  ledger.Kind
-	count int
+// remaining is the true remaining capacity in pods, with the blocks that the subnet
+// has available; below zero where pods wait for which there is nothing.
+func (s *summary) remaining(available int) int {
+	if !s.ready {
+		return 0
+	}
+	return s.Remaining(min(s.own+available, s.limit))
+}
+
+// later is what remains once all that cools has cooled.
+func (s *summary) later(available int) int {
+	return s.after.Remaining(min(s.own+available+s.returned, s.limit))
 }
 
 // remaining is the node's true remaining capacity in pods.
@@ -69,15 +93,29 @@ func (n *node) left(s *summary) int {
 	if !s.ready {
 		return 0
 	}
-	return s.Remaining(s.own + n.budget.available(s.Mode))
+	return s.remaining(n.budget.available(s.Mode))
 }
 
-// advertised is the resource that the node shows to the scheduler: what its
-// pods have asked for, and what is left. Pods that hold an address without
-// asking for the resource are no load to the scheduler, so they do not count.
-func (n *node) advertised() int {
+// advertised is the resource that a Node shows to the scheduler: what its pods have
+// asked for, what kubelets may still count of those that have ended, and what is left;
+// where pods wait for more than is left, they wait for what cools. Pods that hold an
+// address without asking for the resource are no load to the scheduler, so they do not
+// count. A Node that another one offers the capacity of shows what its pods have asked
+// for.
+func (n *node) advertised(name string) int {
+	if name != n.name() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.asked[name]
+	}
 	s := n.summary.Load()
-	return s.InUse + s.Waiting - s.silent + max(0, n.remaining())
+	return s.running + max(0, s.cooling+n.left(s))
+}
+
+// claim is a number of blocks set aside in the subnet's budget.
+type claim struct {
+	kind  ledger.Kind
+	count int
 }
 
 // update changes the ledger under the node's lock, gives what is free to pods
@@ -89,6 +127,9 @@ func (n *node) update(f func(l *ledger.Ledger, now time.Time)) {
 	f(n.ledger, now)
 	if n.ready && n.a.active() {
 		n.serveWaiting(now)
+	}
+	if n.stalls[assigning].limit(now) == 0 {
+		n.refuseUnfit()
 	}
 	n.settleClaim()
 	n.publish(now)
@@ -127,21 +168,29 @@ func (n *node) serveWaiting(now time.Time) {
 	}
 }
 
-// coolEvery is how exactly an address is free again when it has cooled.
-const coolEvery = time.Second
+// tickEvery is how exactly what time alone changes is noticed.
+const tickEvery = time.Second
 
-// freeCooled has the nodes give what has cooled since. Workers cannot: they may be
-// waiting for EC2.
-func (a *Allocator) freeCooled(context.Context) {
+// tick has the nodes take up what time has changed: what has cooled is free, a pause
+// is over. Workers cannot: they may be waiting for EC2.
+func (a *Allocator) tick(context.Context) {
 	now := time.Now()
 	for _, n := range a.everyNode() {
-		n.mu.Lock()
-		next := n.ledger.NextFree()
-		n.mu.Unlock()
-		if !next.IsZero() && !next.After(now) {
+		if n.due(now) {
 			n.refresh()
 		}
 	}
+	a.reviewNominations(now)
+}
+
+// due says that time has changed something about the node.
+func (n *node) due(now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	cooled := n.ledger.NextFree()
+	return n.ready && (!cooled.IsZero() && !cooled.After(now) ||
+		len(n.aftermath) > 0 && !now.Before(n.aftermath[0].until) ||
+		n.stalls[assigning].limit(now) != n.summary.Load().limit)
 }
 
 // contested takes back an address that a live pod elsewhere has, and rests it.
@@ -163,7 +212,7 @@ func (n *node) compare(b *budget, shown cloud.Subnet) {
 	if !n.ready || n.budget != b {
 		return
 	}
-	if blocks, there := shown.Interfaces[n.eni]; !there || n.ledger.Differs(blocks, shown.AsOf) {
+	if blocks, there := shown.Interfaces[n.eni]; !there || n.ledger.Compare(blocks, shown.AsOf) {
 		n.doubted = true
 		n.poke()
 	}
@@ -178,7 +227,7 @@ func (n *node) deliver(g ledger.Grant) {
 		return
 	}
 	if p, bound := n.pods[g.Pod]; bound {
-		n.a.annotations.Add(annotation{pod: p.key, uid: g.Pod, node: n.name, address: n.format(g)})
+		n.a.annotations.Add(annotation{pod: p.key, uid: g.Pod, node: n.name(), address: n.format(g)})
 	}
 }
 
@@ -201,7 +250,7 @@ func (n *node) settleClaim() {
 		n.budget.unclaim(n.own.kind, n.own.count)
 		n.own = claim{kind: c.Mode}
 	}
-	if need := min(n.toCome(c), c.Open); need > n.own.count {
+	if need := min(n.toCome(c), c.Open, n.stalls[assigning].limit(time.Now())); need > n.own.count {
 		n.own.count += n.budget.claim(c.Mode, need-n.own.count)
 	} else {
 		n.budget.unclaim(c.Mode, n.own.count-need)
@@ -212,7 +261,7 @@ func (n *node) settleClaim() {
 // publish shows the node's state to those who read it without its lock, and
 // has it advertised.
 func (n *node) publish(now time.Time) {
-	s := &summary{Counts: n.ledger.Counts(), ready: n.ready, own: n.own.count, silent: n.silent}
+	s := n.sum(now)
 	last := n.summary.Swap(s)
 	if came := s.InUse + s.Waiting - last.InUse - last.Waiting; came != 0 || s.Cooling != last.Cooling {
 		n.a.pace.note(now, came)
@@ -221,9 +270,23 @@ func (n *node) publish(now time.Time) {
 		}
 	}
 	if s.ready && n.a.synced() {
-		n.a.advertise(n.name, n.left(s) > n.left(last))
+		n.a.advertise(n.name(), n.left(s) > n.left(last))
+		for _, name := range n.names.Load().others {
+			n.a.advertise(name, false)
+		}
 		n.a.record(n)
 	}
+}
+
+// sum sums the node up. Caller holds n.mu.
+func (n *node) sum(now time.Time) *summary {
+	s := &summary{Counts: n.ledger.Counts(), ready: n.ready, own: n.own.count, limit: n.stalls[assigning].limit(now)}
+	if s.limit == 0 {
+		s.Arriving = 0 // what a call that hangs may bring
+	}
+	s.running, s.cooling = n.running(), n.cooling(s.Counts, now)
+	s.after, s.returned = n.ledger.After(nil)
+	return s
 }
 
 // poke wakes the node's worker.

@@ -6,11 +6,13 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -32,6 +34,7 @@ func at(i byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, 16 + i}) }
 // readyNode is a leading allocator with one node of two slots, whose prefix is all free.
 func readyNode() (*Allocator, *node) {
 	a := New(Options{
+		Cloud:   cloud.New(nil, cloud.Options{}),
 		Kube:    fake.NewClientset(),
 		Events:  events.NewFakeRecorder(100),
 		Metrics: NewMetrics(prometheus.NewRegistry()),
@@ -41,7 +44,8 @@ func readyNode() (*Allocator, *node) {
 	a.state.Store(&State{Settings: settings.Settings{Enabled: true, Mode: ledger.Prefix}})
 	a.started.Store(true)
 	n := newNode(a, "win-1", "i-1")
-	a.nodes[n.name] = newHandle(n, nil)
+	h := newHandle(n, map[string]Member{"win-1": {Name: "win-1", Instance: "i-1", Ready: true}})
+	a.nodes["win-1"], a.instances["i-1"] = h, h
 	n.budget = newTestBudget(tiny(prefix.String()))
 	n.update(func(l *ledger.Ledger, now time.Time) {
 		l.SetSlots(2)
@@ -53,11 +57,33 @@ func readyNode() (*Allocator, *node) {
 	return a, n
 }
 
+// virtually runs a test on a ready node in virtual time.
+func virtually(t *testing.T, test func(t *testing.T, a *Allocator, n *node)) {
+	synctest.Test(t, func(t *testing.T) {
+		a, n := readyNode()
+		defer func() {
+			a.annotations.ShutDown()
+			a.advertiser.ShutDown()
+			a.recorder.ShutDown()
+			a.evictions.ShutDown()
+			time.Sleep(time.Minute) // for what ends by itself
+		}()
+		test(t, a, n)
+	})
+}
+
+// asking is a container that asks for so many addresses.
+func asking(addresses int64) corev1.Container {
+	return corev1.Container{Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
+		vpc.Resource: *resource.NewQuantity(addresses, resource.DecimalSI),
+	}}}
+}
+
 // windowsPod is a pod on the node; an address that is not valid is none.
 func windowsPod(n *node, uid types.UID, address netip.Addr) *corev1.Pod {
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: string(uid), UID: uid},
-		Spec:       corev1.PodSpec{NodeName: n.name},
+		Spec:       corev1.PodSpec{NodeName: n.name(), Containers: []corev1.Container{asking(1)}},
 	}
 	if address.IsValid() {
 		p.Annotations = map[string]string{vpc.Annotation: address.String() + "/32"}
@@ -95,8 +121,11 @@ func TestI8CooledWithoutTheWorker(t *testing.T) {
 	n.mu.Lock()
 	n.ledger.End("a", time.Now().Add(-ledger.Cooldown-time.Second))
 	n.mu.Unlock()
-	a.freeCooled(t.Context())
-	if r := n.room(); r.Free != 1 {
+	n.mu.Lock()
+	n.ledger.Compare([]netip.Prefix{prefix}, time.Now())
+	n.mu.Unlock()
+	a.tick(t.Context())
+	if r, _ := n.room(); r.Free != 1 {
 		t.Errorf("room = %+v, want one address free", r)
 	}
 }
@@ -129,7 +158,7 @@ func TestI6ReadNodeBringsNoneBack(t *testing.T) {
 				lists = lists[1:]
 				return true, list, nil
 			})
-			if err := a.pods.readNode(t.Context(), n); err != nil {
+			if err := a.pods.readNode(t.Context(), n, n.name()); err != nil {
 				t.Fatal(err)
 			}
 			if holder, known := n.ledger.Holder("pod"); known {
@@ -148,7 +177,7 @@ func TestI1AnnotationIsStillOwed(t *testing.T) {
 		"nothing":     {func(*Allocator, *node) {}, true},
 		"written":     {func(a *Allocator, n *node) { a.pods.observe(windowsPod(n, "pod", at(0))) }, true},
 		"another":     {func(a *Allocator, n *node) { a.pods.observe(windowsPod(n, "pod", at(5))) }, false},
-		"pod's end":   {func(a *Allocator, _ *node) { a.pods.ended("pod") }, false},
+		"pod's end":   {func(a *Allocator, _ *node) { a.pods.ended("pod", 0) }, false},
 		"node's end":  {func(_ *Allocator, n *node) { n.retire() }, false},
 		"turned off":  {func(a *Allocator, _ *node) { a.state.Store(&State{}) }, false},
 		"other again": {func(_ *Allocator, n *node) { n.ledger.End("pod", time.Now()) }, false},
@@ -156,7 +185,7 @@ func TestI1AnnotationIsStillOwed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, n := readyNode()
 			a.pods.observe(windowsPod(n, "pod", netip.Addr{}))
-			x := annotation{uid: "pod", node: n.name, address: netip.PrefixFrom(at(0), 32)}
+			x := annotation{uid: "pod", node: n.name(), address: netip.PrefixFrom(at(0), 32)}
 			c.meanwhile(a, n)
 			if got := n.owes(x); got != c.want {
 				t.Errorf("owed: %t, want %t", got, c.want)
@@ -219,28 +248,8 @@ func TestI3RetiredNodeStaysSo(t *testing.T) {
 	if n.ready {
 		t.Error("it gives addresses")
 	}
-	if err := a.Bind(t.Context(), types.NamespacedName{}, "pod", n.name); !errors.Is(err, errNotReady) {
+	if err := a.Bind(t.Context(), types.NamespacedName{}, "pod", n.name()); !errors.Is(err, errNotReady) {
 		t.Errorf("Bind = %v, want %v", err, errNotReady)
-	}
-}
-
-// The worker of a node that is read anew waits for a call that the one before it has
-// still in flight: two must not change one interface at a time.
-func TestI3OneWorkerAtATime(t *testing.T) {
-	a, n := readyNode()
-	old := a.nodes[n.name]
-	old.stop = func() {}
-	again := newHandle(newNode(a, n.name, n.instance), old)
-	other := newHandle(newNode(a, n.name, "i-2"), old)
-	third := newHandle(newNode(a, n.name, n.instance), again) // which was never started
-	if third.after != old.ended {
-		t.Error("the same instance's third worker does not wait for the first")
-	}
-	if again.after != old.ended {
-		t.Error("the same instance's worker does not wait")
-	}
-	if other.after != nil {
-		t.Error("another instance's worker waits")
 	}
 }
 
@@ -248,7 +257,7 @@ func TestI3OneWorkerAtATime(t *testing.T) {
 func TestI6BoundAlready(t *testing.T) {
 	a, n := readyNode()
 	a.pods.observe(windowsPod(n, "pod", at(3)))
-	if err := a.Bind(t.Context(), types.NamespacedName{}, "pod", n.name); err != nil {
+	if err := a.Bind(t.Context(), types.NamespacedName{}, "pod", n.name()); err != nil {
 		t.Error(err)
 	}
 	if len(n.bindings) > 0 {

@@ -90,7 +90,7 @@ func (n *node) follow(blocks []netip.Prefix, asOf time.Time) {
 		n.ready = n.known && (n.ready || !asOf.Before(n.a.certain()))
 	})
 	if len(drift.Stranded) > 0 {
-		n.a.events.drift(n.name, drift)
+		n.a.events.drift(n.name(), drift)
 	}
 }
 
@@ -107,7 +107,7 @@ func (n *node) toCome(c ledger.Counts) int {
 // the first describe is yet to show, the pod need not.
 func (n *node) hold(uid types.UID, p pod, now time.Time) {
 	if !n.a.observing() || !n.known {
-		n.ledger.Hold(uid, p.address, now)
+		n.ledger.Hold(uid, p.address, p.kind, now)
 		return
 	}
 	if drift := n.ledger.Reveal(uid, p.address, p.kind, now); !drift.None() {

@@ -2,7 +2,6 @@ package allocator
 
 import (
 	"context"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -18,38 +17,28 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"slotwise.dev/slotwise/allocator/ledger"
-	"slotwise.dev/slotwise/allocator/vpc"
 )
 
-// pod is what is kept of a pod on a Windows node.
-type pod struct {
-	uid     types.UID
-	key     types.NamespacedName
-	address netip.Addr  // invalid: it has none yet
-	kind    ledger.Kind // of the block that it is out of
-	asks    bool        // for the resource
-	created time.Time
-}
-
 // podWatch follows the bound pods of the cluster. It is the reflector's store
-// and keeps only those on known Windows nodes, so that memory grows with
-// Windows pods and not with all pods.
+// and keeps those on known Windows nodes, and those that have an address wherever
+// they are, so that memory grows with Windows pods and not with all pods.
 type podWatch struct {
 	a *Allocator
 
 	mu      sync.Mutex
 	home    map[types.UID]place
 	holders map[netip.Addr]types.UID // in the whole cluster: one pod an address
+	guests  map[types.UID][]*node    // ledgers other than the pod's own that hold its address; see lodge
 }
 
 // place is where a pod is, and with which address.
 type place struct {
-	node    *node
+	node    *node // nil: none that Slotwise knows
 	address netip.Addr
 }
 
 func newPodWatch(a *Allocator) *podWatch {
-	return &podWatch{a: a, home: map[types.UID]place{}, holders: map[netip.Addr]types.UID{}}
+	return &podWatch{a: a, home: map[types.UID]place{}, holders: map[netip.Addr]types.UID{}, guests: map[types.UID][]*node{}}
 }
 
 // bound selects the pods that may need an address: pods on the host's network
@@ -85,23 +74,20 @@ func (w *podWatch) run(ctx context.Context) {
 	r.RunWithContext(ctx)
 }
 
-// readNode reads the pods of a node that appeared after the watch had begun;
+// readNode reads the pods of a Node that appeared after the watch had begun;
 // of the others the watch's own first list tells. A pod may end between the
 // list and its reading, with the watch quicker than both, so a second list
 // finds those that the first, or that of an earlier attempt, has brought back.
-func (w *podWatch) readNode(ctx context.Context, n *node) error {
-	if n.initial {
-		return nil
-	}
-	first, err := w.list(ctx, n)
+func (w *podWatch) readNode(ctx context.Context, n *node, name string) error {
+	first, err := w.list(ctx, name)
 	if err != nil {
 		return err
 	}
 	for i := range first {
 		w.observe(&first[i])
 	}
-	shown := n.shown()
-	second, err := w.list(ctx, n)
+	shown := n.podsOn(name)
+	second, err := w.list(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -111,22 +97,27 @@ func (w *podWatch) readNode(ctx context.Context, n *node) error {
 	}
 	for _, uid := range shown {
 		if !live[uid] {
-			w.ended(uid)
+			w.ended(uid, 0)
 		}
 	}
 	return nil
 }
 
-// shown are the pods that the API server has shown on the node.
-func (n *node) shown() []types.UID {
+// podsOn are the pods that the API server has shown on a Node.
+func (n *node) podsOn(name string) (uids []types.UID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return slices.Collect(maps.Keys(n.pods))
+	for uid, p := range n.pods {
+		if p.on == name {
+			uids = append(uids, uid)
+		}
+	}
+	return uids
 }
 
-func (w *podWatch) list(ctx context.Context, n *node) ([]corev1.Pod, error) {
+func (w *podWatch) list(ctx context.Context, name string) ([]corev1.Pod, error) {
 	list, err := w.a.kube.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
-		FieldSelector: bound(fields.OneTermEqualSelector("spec.nodeName", n.name)),
+		FieldSelector: bound(fields.OneTermEqualSelector("spec.nodeName", name)),
 	})
 	if err != nil {
 		return nil, err
@@ -144,36 +135,6 @@ func (w *podWatch) Transformer() cache.TransformFunc {
 	}
 }
 
-func strip(p *corev1.Pod) *corev1.Pod {
-	s := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-		Namespace: p.Namespace, Name: p.Name, UID: p.UID, ResourceVersion: p.ResourceVersion,
-		CreationTimestamp: p.CreationTimestamp,
-	}}
-	if a, has := p.Annotations[vpc.Annotation]; has {
-		s.Annotations = map[string]string{vpc.Annotation: a}
-	}
-	s.Spec.NodeName, s.Spec.HostNetwork = p.Spec.NodeName, p.Spec.HostNetwork
-	if asks(p) {
-		s.Spec.Containers = []corev1.Container{{Resources: p.Spec.Containers[0].Resources}}
-	}
-	s.Status.Phase = p.Status.Phase
-	return s
-}
-
-// asks says that a pod asks for the resource, as the webhook has it do.
-func asks(p *corev1.Pod) bool {
-	if len(p.Spec.Containers) == 0 {
-		return false
-	}
-	_, has := p.Spec.Containers[0].Resources.Requests[vpc.Resource]
-	return has
-}
-
-// finished says that a pod needs its address no longer, though it still exists.
-func finished(p *corev1.Pod) bool {
-	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-}
-
 // Add notes a pod that appeared.
 func (w *podWatch) Add(obj any) error { return w.Update(obj) }
 
@@ -188,7 +149,7 @@ func (w *podWatch) Update(obj any) error {
 // Delete notes the end of a pod.
 func (w *podWatch) Delete(obj any) error {
 	if p, ok := obj.(*corev1.Pod); ok {
-		w.ended(p.UID)
+		w.ended(p.UID, 0)
 	}
 	return nil
 }
@@ -204,7 +165,7 @@ func (w *podWatch) Replace(objs []any, _ string) error {
 	}
 	for _, uid := range w.known() {
 		if !live[uid] {
-			w.ended(uid)
+			w.ended(uid, 0)
 		}
 	}
 	if !w.a.started.Swap(true) {
@@ -234,40 +195,46 @@ func (w *podWatch) observe(p *corev1.Pod) {
 		return
 	}
 	if finished(p) {
-		w.ended(p.UID)
+		w.ended(p.UID, lingers(p))
 		return
 	}
-	n := w.a.node(p.Spec.NodeName)
+	n, seen := w.a.node(p.Spec.NodeName), newPod(p)
+	if n == nil && !seen.address.IsValid() {
+		return
+	}
+	from, other := w.move(p.UID, place{n, seen.address})
+	if from != nil && from != n {
+		from.ended(p.UID, 0) // it has been read anew, or was taken for another
+	}
 	if n == nil {
 		return
 	}
-	seen := newPod(p)
-	other := w.move(p.UID, place{n, seen.address})
 	n.observe(p.UID, seen)
 	if other != "" {
 		w.resolve(p.UID, other, seen.address)
 	}
 }
 
-// move notes where a pod is. It says which other live pod has the address that
-// is new to this one; the first one seen stays noted as the address's holder.
-func (w *podWatch) move(uid types.UID, to place) (other types.UID) {
+// move notes where a pod is, and says where it was. It says which other live pod has
+// the address that is new to this one; the first one seen stays noted as the
+// address's holder.
+func (w *podWatch) move(uid types.UID, to place) (was *node, other types.UID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	from := w.home[uid]
 	w.home[uid] = to
 	if from.address == to.address {
-		return ""
+		return from.node, ""
 	}
 	w.leave(uid, from)
 	if !to.address.IsValid() {
-		return ""
+		return from.node, ""
 	}
 	if holder, taken := w.holders[to.address]; taken {
-		return holder
+		return from.node, holder
 	}
 	w.holders[to.address] = uid
-	return ""
+	return from.node, ""
 }
 
 // leave forgets a pod as the holder of an address; the lock is held.
@@ -330,13 +297,36 @@ func (w *podWatch) lookup(uid types.UID) (pod, bool) {
 	return p, known
 }
 
-// ended takes up that a pod holds its address no longer.
-func (w *podWatch) ended(uid types.UID) {
+// lodge lists the live pods anywhere that have an address out of a block, and notes
+// that the ledger of n holds it for them until they end.
+func (w *podWatch) lodge(block netip.Prefix, n *node) (pods []ledger.Grant) {
 	w.mu.Lock()
-	from := w.home[uid]
+	defer w.mu.Unlock()
+	for a := block.Addr(); block.Contains(a); a = a.Next() {
+		uid, taken := w.holders[a]
+		if !taken {
+			continue
+		}
+		if w.home[uid].node != n && !slices.Contains(w.guests[uid], n) {
+			w.guests[uid] = append(w.guests[uid], n)
+		}
+		pods = append(pods, ledger.Grant{Pod: uid, Address: a, Kind: ledger.KindOf(block)})
+	}
+	return pods
+}
+
+// ended takes up that a pod holds its address no longer, though something of it may
+// run for that much longer.
+func (w *podWatch) ended(uid types.UID, longer time.Duration) {
+	w.mu.Lock()
+	from, guest := w.home[uid], w.guests[uid]
 	delete(w.home, uid)
+	delete(w.guests, uid)
 	w.leave(uid, from)
 	w.mu.Unlock()
+	for _, n := range guest {
+		n.ended(uid, longer)
+	}
 	n := from.node
 	if n == nil {
 		// The watch never showed it, but it may have been bound a moment ago.
@@ -345,72 +335,6 @@ func (w *podWatch) ended(uid types.UID) {
 		}
 	}
 	if n != nil {
-		n.ended(uid)
+		n.ended(uid, longer)
 	}
-}
-
-// newPod keeps what is used of a pod. An address that cannot be read is an
-// address that nobody knows: the pod is treated as having none.
-func newPod(p *corev1.Pod) pod {
-	kept := pod{
-		uid: p.UID, key: types.NamespacedName{Namespace: p.Namespace, Name: p.Name},
-		asks: asks(p), created: p.CreationTimestamp.Time,
-	}
-	if parsed, err := vpc.ParseAddress(p.Annotations[vpc.Annotation]); err == nil {
-		kept.address, kept.kind = parsed.Addr(), kindOf(parsed)
-	}
-	return kept
-}
-
-// kindOf reads the annotation's value as format writes it.
-func kindOf(address netip.Prefix) ledger.Kind {
-	if address.Bits() == 32 {
-		return ledger.Prefix
-	}
-	return ledger.SecondaryIP
-}
-
-// observe takes up a live pod that is bound to the node.
-func (n *node) observe(uid types.UID, seen pod) {
-	n.update(func(l *ledger.Ledger, now time.Time) {
-		n.finish(uid)
-		n.keep(uid, seen)
-		if seen.address.IsValid() {
-			n.hold(uid, seen, now)
-			return
-		}
-		if n.a.observing() && !seen.asks {
-			return // the other allocator does not give it one
-		}
-		l.Wait(uid)
-		if a, _ := l.Holder(uid); a.IsValid() {
-			// Given in a bind that another scheduler was quicker than.
-			n.deliver(ledger.Grant{Pod: uid, Address: a, Kind: l.KindAt(a)})
-		}
-	})
-}
-
-// keep enters a pod into the node's book; whoever calls it holds the lock.
-func (n *node) keep(uid types.UID, p pod) {
-	n.unkeep(uid)
-	n.pods[uid] = p
-	if !p.asks {
-		n.silent++
-	}
-}
-
-// ended takes up that a pod of the node has ended.
-func (n *node) ended(uid types.UID) {
-	n.update(func(l *ledger.Ledger, now time.Time) {
-		n.finish(uid)
-		n.unkeep(uid)
-		l.End(uid, now)
-	})
-}
-
-func (n *node) unkeep(uid types.UID) {
-	if p, had := n.pods[uid]; had && !p.asks {
-		n.silent--
-	}
-	delete(n.pods, uid)
 }

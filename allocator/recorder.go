@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -54,27 +55,68 @@ type record struct {
 	promised atomic.Bool
 
 	mu      sync.Mutex // held while the object is written
+	object  string     // its name: that of the Node that offered the capacity when it was written last
 	last    v1alpha1.NodeSlotsStatus
 	version string // resourceVersion of the object as it was read or written last
 }
 
 func (r *recorder) run(ctx context.Context) {
 	drain(ctx, r.TypedRateLimitingInterface, func(ctx context.Context, name string) error {
-		if n := r.a.node(name); n != nil {
+		switch n := r.a.node(name); {
+		case n == nil:
+			return nil
+		case n.name() != name:
+			return r.remove(ctx, name)
+		default:
 			return r.write(ctx, n, stillness)
 		}
-		return nil
 	})
 }
 
+// remove deletes the object of a Node whose capacity another one offers.
+func (r *recorder) remove(ctx context.Context, name string) error {
+	if !r.a.held() {
+		return errNotLeading
+	}
+	return client.IgnoreNotFound(r.client.Delete(ctx, &v1alpha1.NodeSlots{ObjectMeta: metav1.ObjectMeta{Name: name}}))
+}
+
+// Recorded makes known what the cluster has of a NodeSlots object: its version, empty
+// where there is none. What another client has changed or removed is written anew.
+func (a *Allocator) Recorded(name, version string) {
+	n := a.node(name)
+	if n == nil || n.name() != name {
+		return
+	}
+	go n.record.verify(version, func() { a.record(n) })
+}
+
+// verify has the object written anew unless it has the version that was written last.
+// It waits for a write under way, whose version it would not know.
+func (x *record) verify(version string, again func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.version == "" || x.version == version {
+		return
+	}
+	if order, err := resourceversion.CompareResourceVersion(version, x.version); err == nil && order < 0 {
+		return // the news is older than what was written since
+	}
+	x.version, x.last = "", v1alpha1.NodeSlotsStatus{}
+	again()
+}
+
 // record has a node's object written soon.
-func (a *Allocator) record(n *node) { a.recorder.AddAfter(n.name, recordEvery) }
+func (a *Allocator) record(n *node) { a.recorder.AddAfter(n.name(), recordEvery) }
 
 // write brings a node's object up to date. Its free addresses are listed where
 // none was given for as long as still.
 func (r *recorder) write(ctx context.Context, n *node, still time.Duration) error {
 	n.record.mu.Lock()
 	defer n.record.mu.Unlock()
+	if err := r.follow(ctx, n); err != nil {
+		return err
+	}
 	stood := n.record.promised.Swap(true)
 	status, wait, ready := n.status(still)
 	if len(status.KnownFree) == 0 {
@@ -84,13 +126,13 @@ func (r *recorder) write(ctx context.Context, n *node, still time.Duration) erro
 		return nil
 	}
 	if wait > 0 {
-		r.AddAfter(n.name, wait)
+		r.AddAfter(n.name(), wait)
 	}
 	if reflect.DeepEqual(status, n.record.last) {
 		return nil
 	}
 	if err := r.put(ctx, n, status); err != nil {
-		r.a.log.Info("cannot write NodeSlots", "node", n.name, "error", err.Error())
+		r.a.log.Info("cannot write NodeSlots", "node", n.name(), "error", err.Error())
 		return err
 	}
 	return nil
@@ -107,11 +149,32 @@ func (r *recorder) open(ctx context.Context, n *node) error {
 	if !n.record.promised.Load() {
 		return nil
 	}
+	if err := r.follow(ctx, n); err != nil {
+		return err
+	}
 	status, _, _ := n.status(stillness)
 	status.KnownFree = nil
 	if err := r.put(ctx, n, status); err != nil {
-		return fmt.Errorf("take back the list of free addresses in NodeSlots %s: %w", n.name, err)
+		return fmt.Errorf("take back the list of free addresses in NodeSlots %s: %w", n.name(), err)
 	}
+	return nil
+}
+
+// follow goes on with the object of the Node that offers the capacity now. That of
+// the one before goes, and with it the list that it may have; what list the new one may
+// have from before has to be taken back. n.record is locked.
+func (r *recorder) follow(ctx context.Context, n *node) error {
+	name := n.name()
+	if n.record.object == name {
+		return nil
+	}
+	if n.record.object != "" {
+		if err := r.remove(ctx, n.record.object); err != nil {
+			return fmt.Errorf("delete NodeSlots %s: %w", n.record.object, err)
+		}
+	}
+	n.record.object, n.record.version, n.record.last = name, "", v1alpha1.NodeSlotsStatus{}
+	n.record.promised.Store(true)
 	return nil
 }
 
@@ -198,7 +261,7 @@ func (r *recorder) patch(ctx context.Context, n *node, status v1alpha1.NodeSlots
 	if err != nil {
 		return err
 	}
-	o := &v1alpha1.NodeSlots{ObjectMeta: metav1.ObjectMeta{Name: n.name}}
+	o := &v1alpha1.NodeSlots{ObjectMeta: metav1.ObjectMeta{Name: n.record.object}}
 	if err := r.client.Status().Patch(ctx, o, client.RawPatch(types.MergePatchType, text)); err != nil {
 		return err
 	}
@@ -209,7 +272,7 @@ func (r *recorder) patch(ctx context.Context, n *node, status v1alpha1.NodeSlots
 // find reads the version of a node's object, which it makes where there is none.
 func (r *recorder) find(ctx context.Context, n *node) error {
 	var o v1alpha1.NodeSlots
-	err := r.client.Get(ctx, client.ObjectKey{Name: n.name}, &o)
+	err := r.client.Get(ctx, client.ObjectKey{Name: n.record.object}, &o)
 	if apierrors.IsNotFound(err) {
 		return r.create(ctx, n)
 	}
@@ -220,10 +283,10 @@ func (r *recorder) find(ctx context.Context, n *node) error {
 // create makes the object, owned by its Node so that it goes with it.
 func (r *recorder) create(ctx context.Context, n *node) error {
 	var node corev1.Node
-	if err := r.client.Get(ctx, client.ObjectKey{Name: n.name}, &node); err != nil {
+	if err := r.client.Get(ctx, client.ObjectKey{Name: n.record.object}, &node); err != nil {
 		return err
 	}
-	o := &v1alpha1.NodeSlots{ObjectMeta: metav1.ObjectMeta{Name: n.name}}
+	o := &v1alpha1.NodeSlots{ObjectMeta: metav1.ObjectMeta{Name: n.record.object}}
 	o.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}}
 	if err := r.client.Create(ctx, o); err != nil {
 		return err
@@ -237,24 +300,26 @@ func (r *recorder) create(ctx context.Context, n *node) error {
 func (r *recorder) known(ctx context.Context, n *node, eni string) (free []netip.Prefix) {
 	n.record.mu.Lock()
 	defer n.record.mu.Unlock()
+	all := n.names.Load()
+	n.record.object = all.offers
 	var o v1alpha1.NodeSlots
-	err := r.client.Get(ctx, client.ObjectKey{Name: n.name}, &o)
+	err := r.client.Get(ctx, client.ObjectKey{Name: all.offers}, &o)
 	n.record.promised.Store(!apierrors.IsNotFound(err)) // whatever it says stands until it is taken back
 	n.record.version = o.ResourceVersion
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
-		r.a.log.Info("cannot read NodeSlots: free addresses cool first", "node", n.name, "error", err.Error())
+		r.a.log.Info("cannot read NodeSlots: free addresses cool first", "node", n.name(), "error", err.Error())
 		return nil
 	}
-	if o.Status.NetworkInterface != eni || r.a.observing() {
-		return nil
+	if o.Status.NetworkInterface != eni || r.a.observing() || len(all.others) > 0 {
+		return nil // of several Nodes another may have been the one that offered
 	}
 	for _, text := range o.Status.KnownFree {
 		p, err := netip.ParsePrefix(text)
 		if err != nil || p.Bits() < ledger.PrefixBits {
-			r.a.log.Info("NodeSlots is damaged: free addresses cool first", "node", n.name, "entry", text)
+			r.a.log.Info("NodeSlots is damaged: free addresses cool first", "node", n.name(), "entry", text)
 			return nil
 		}
 		free = append(free, p)

@@ -164,7 +164,7 @@ func (s *subnets) wake() {
 func (a *Allocator) roomChanged(id string, grown bool) {
 	for _, n := range a.everyNode() {
 		if s := n.summary.Load(); s.ready && n.budget.id == id {
-			a.advertise(n.name, grown)
+			a.advertise(n.name(), grown)
 			a.record(n) // NodeSlots shows what remains, too
 			n.poke()
 		}

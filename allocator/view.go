@@ -1,18 +1,29 @@
 package allocator
 
 import (
-	"k8s.io/apimachinery/pkg/types"
-
 	"slotwise.dev/slotwise/extender"
 )
 
 // View shows what every node can give to a pod now. The nodes cannot come or go
 // while f runs; it must be quick. Nothing is computed for a node that is not
 // asked about, and no node is locked.
-func (a *Allocator) View(pod types.UID, f func(lookup func(node []byte) extender.Room)) {
+//
+// Where the pod fits nowhere, and an address that cools would do, it is noted that
+// this one is on its way to it: see nominations.
+func (a *Allocator) View(pod extender.Pod, f func(lookup func(node []byte) extender.Room)) {
+	fits, coming := a.view(pod, f)
+	if !fits && len(coming) > 0 {
+		a.expect(pod, coming)
+	}
+}
+
+// someNodes is how many nodes with something that cools are looked at for a pod.
+const someNodes = 16
+
+func (a *Allocator) view(pod extender.Pod, f func(lookup func(node []byte) extender.Room)) (fits bool, coming []*node) {
 	running := a.running()
 	var holds *node // the node on which the pod is being bound already
-	if v, ok := a.placing.Load(pod); ok {
+	if v, ok := a.placing.Load(pod.UID); ok {
 		holds = v.(*node)
 	}
 	a.mu.RLock()
@@ -24,33 +35,46 @@ func (a *Allocator) View(pod types.UID, f func(lookup func(node []byte) extender
 			return extender.Room{Refusal: extender.Off}
 		case h == nil:
 			return extender.Room{Refusal: extender.Unknown}
+		case h.name() != string(name):
+			return extender.Room{Refusal: extender.Duplicate}
 		}
-		room := h.room()
+		room, comes := h.room()
+		if room.Refusal == extender.Fits && int(room.Free+room.Obtainable) <= a.nominations.kept(h.node, pod.UID, pod.Priority) {
+			room.Refusal = extender.Kept
+		}
 		if h.node == holds && room.Refusal != extender.NotReady {
 			room.Refusal = extender.Fits // its address there is its own
 		}
+		fits = fits || room.Refusal == extender.Fits
+		if comes && !fits && len(coming) < someNodes {
+			coming = append(coming, h.node)
+		}
 		return room
 	})
+	return fits, coming
 }
 
-// room is what the node can give now.
-func (n *node) room() extender.Room {
+// room is what the node can give now, and whether it will be able to give more as soon
+// as what cools has cooled.
+func (n *node) room() (room extender.Room, comes bool) {
 	s := n.summary.Load()
 	if !s.ready {
-		return extender.Room{Refusal: extender.NotReady}
+		return extender.Room{Refusal: extender.NotReady}, false
 	}
 	available := n.budget.available(s.Mode)
-	remaining := s.Remaining(s.own + available)
+	remaining := s.remaining(available)
 	free := max(0, s.Free-s.Waiting)
-	room := extender.Room{Free: int32(free), Obtainable: int32(max(0, remaining-free)), InUse: int32(s.InUse + s.Waiting)}
+	room = extender.Room{Free: int32(free), Obtainable: int32(max(0, remaining-free)), InUse: int32(s.InUse + s.Waiting)}
 	switch {
 	case remaining > 0:
+	case s.Open > 0 && s.limit == 0:
+		room.Refusal = extender.Refused
 	case s.Open > s.own && available == 0:
 		room.Refusal = extender.NoRoomInSubnet
 	default:
 		room.Refusal = extender.Full
 	}
-	return room
+	return room, s.later(available) > max(0, remaining)
 }
 
 // free counts the addresses that all nodes can give now or as soon as their calls
@@ -62,20 +86,4 @@ func (a *Allocator) free() (sum int) {
 		}
 	}
 	return sum
-}
-
-// FitsAfter says whether a node would have an address once the given pods have
-// ended and cooled down.
-func (a *Allocator) FitsAfter(name string, victims []types.UID) bool {
-	n := a.node(name)
-	if n == nil || !a.running() {
-		return false
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !n.ready {
-		return false
-	}
-	c, returned := n.ledger.After(victims)
-	return c.Remaining(n.own.count+n.budget.available(c.Mode)+returned) > 0
 }

@@ -10,19 +10,17 @@ import (
 )
 
 const (
-	callTimeout = time.Minute      // of one EC2 call; a shorter one only makes more lost answers
-	lookAgain   = 2 * time.Second  // between describes of an ENI whose state is in doubt
-	resync      = time.Hour        // between describes of an ENI that nobody doubts; see node.compare
-	retry       = time.Second      // after an error that says to come back later
-	refusedFor  = 30 * time.Second // after an error that a person must mend
+	callTimeout = time.Minute // of one EC2 call; a shorter one only makes more lost answers
+	resync      = time.Hour   // between describes of an ENI that nobody doubts; see node.compare
+	retry       = time.Second // before the worker looks again whether it may act
 )
 
 // worker makes the EC2 calls of one node, one after the other.
 type worker struct {
 	*node
-	short     bool      // the subnet lacks what the node wants, and the node was told so
-	described time.Time // when it was described last
-	notBefore time.Time // no change is asked of EC2 before
+	short     bool          // the subnet lacks what the node wants, and the node was told so
+	described time.Time     // when it was described last
+	pause     time.Duration // before it is described again while it is in doubt
 }
 
 // run waits for something to do and does it, until ctx ends.
@@ -53,6 +51,10 @@ func (w *worker) leave() {
 // step makes at most one call, and says when to come back unless poked before.
 // After a call that is at once, for the next plan.
 func (w *worker) step(ctx context.Context) time.Time {
+	if err := w.readPods(ctx); err != nil {
+		w.a.log.Info("a node that has joined another is not read yet", "node", w.name(), "error", err.Error())
+		return time.Now().Add(retry)
+	}
 	now := time.Now()
 	if at := w.lookDue(); !now.Before(at) {
 		w.look(ctx)
@@ -68,7 +70,7 @@ func (w *worker) step(ctx context.Context) time.Time {
 	if !call.Assign() {
 		// A restart must not trust in free addresses of a block that is gone.
 		if err := w.a.recorder.open(ctx, w.node); err != nil {
-			w.a.log.Info("release put off", "node", w.name, "error", err.Error())
+			w.a.log.Info("release put off", "node", w.name(), "error", err.Error())
 			return time.Now().Add(retry)
 		}
 	}
@@ -90,7 +92,7 @@ func (w *worker) lookDue() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.doubted || w.ledger.InDoubt() {
-		return w.described.Add(lookAgain)
+		return w.described.Add(max(w.pause, lookPause.first))
 	}
 	return w.described.Add(resync)
 }
@@ -110,8 +112,8 @@ func (w *worker) plan(now time.Time) (ledger.Call, time.Time) {
 		w.noticeShortage()
 		return ledger.Call{}, next
 	}
-	due := w.notBefore
-	if calm := w.a.pace.calm(w.stirred); call.Purpose != ledger.Waiting && calm.After(due) {
+	due := w.stall(call).until
+	if calm := w.a.pace.calm(w.stirred); call.Purpose > ledger.Waiting && calm.After(due) {
 		due = calm
 	}
 	if now.Before(due) {
@@ -123,11 +125,24 @@ func (w *worker) plan(now time.Time) (ledger.Call, time.Time) {
 	return call, time.Time{}
 }
 
+// stall is that of the action that a call is. Caller holds n.mu.
+func (n *node) stall(c ledger.Call) *stall {
+	if c.Assign() {
+		return &n.stalls[assigning]
+	}
+	return &n.stalls[unassigning]
+}
+
 // planned is what the ledger would do next with what the subnet can give. A call
-// for waiting pods takes more than they need while many come.
+// for waiting pods takes more than they need while many come. Where EC2 did not do
+// what it was asked, one block is asked for, to see whether it does now.
 func (w *worker) planned() (ledger.Call, bool) {
+	now := time.Now()
+	if call, ok := w.ledger.PlanRestore(w.restorable(now)); ok {
+		return call, true
+	}
 	c := w.ledger.Counts()
-	available := w.budget.available(c.Mode)
+	available := min(w.budget.available(c.Mode), max(1, w.stalls[assigning].limit(now)))
 	want := w.a.targets().Want(c)
 	if c.Need() > 0 && !w.ledger.InFlight() { // with a call in flight there is no other to be planned
 		want += w.a.ahead(c.Mode, available)
@@ -158,7 +173,9 @@ func (w *worker) urgency() ledger.Purpose {
 // begin plans once more, with all that came up while the worker waited for its
 // turn, and sets aside what the call will take. A plan that now needs another
 // action gives the turn up, and so does one whose ground has come into doubt, or
-// for which the list of free addresses would have to be taken back once more.
+// for which the list of free addresses would have to be taken back once more. No
+// block is given back in which a live pod anywhere has an address (I5), whatever this
+// node has been told of it.
 func (w *worker) begin(turn cloud.Action) (ledger.Call, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -166,10 +183,10 @@ func (w *worker) begin(turn cloud.Action) (ledger.Call, bool) {
 	if !ok || !w.ready || w.doubted || !w.a.active() || action(call) != turn {
 		return ledger.Call{}, false
 	}
-	if !call.Assign() && w.record.promised.Load() {
+	if !call.Assign() && (w.record.promised.Load() || w.lodge(call.Blocks)) {
 		return ledger.Call{}, false
 	}
-	if call.Assign() {
+	if call.Assign() && call.Names == nil {
 		owned := min(call.Count, w.own.count)
 		call.Count = owned + w.budget.claim(call.Kind, call.Count-owned)
 		if call.Count == 0 {
@@ -179,8 +196,24 @@ func (w *worker) begin(turn cloud.Action) (ledger.Call, bool) {
 		w.inFlight = claim{call.Kind, call.Count}
 	}
 	w.ledger.Begin(call)
+	w.stall(call).begin(time.Now())
 	w.stirred = time.Time{}
 	return call, true
+}
+
+// lodge has the ledger hold what live pods have out of these blocks that it does not
+// know to be its own: those of a Node without the label of Windows, or that has gone.
+// It says whether there are such. Caller holds n.mu.
+func (n *node) lodge(blocks []netip.Prefix) (found bool) {
+	for _, b := range blocks {
+		for _, g := range n.a.pods.lodge(b, n) {
+			if _, known := n.ledger.Holder(g.Pod); !known {
+				n.ledger.Hold(g.Pod, g.Address, g.Kind, time.Now())
+				found = true
+			}
+		}
+	}
+	return found
 }
 
 // execute makes the call. The blocks are those that EC2 has assigned.
@@ -190,6 +223,10 @@ func (w *worker) execute(ctx context.Context, c ledger.Call) result {
 	defer cancel()
 	if !c.Assign() {
 		return result{err: w.a.cloud.Unassign(ctx, w.eni, c.Blocks)}
+	}
+	if c.Names != nil {
+		blocks, err := w.a.cloud.AssignNamed(ctx, w.eni, c.Names)
+		return result{blocks, err}
 	}
 	blocks, err := w.a.cloud.Assign(ctx, w.eni, c.Kind, c.Count)
 	return result{blocks, err}
@@ -204,10 +241,14 @@ type result struct {
 func (w *worker) settle(ctx context.Context, c ledger.Call, r result) {
 	class := cloud.Classify(r.err)
 	w.update(func(l *ledger.Ledger, now time.Time) {
+		w.outcome(c, class, r.err, now)
 		switch {
 		case class == cloud.Lost:
 			l.Lost(now)
-			w.described = now.Add(-lookAgain)
+			w.described, w.pause = time.Time{}, 0
+		case c.Names != nil && class != cloud.None:
+			l.Failed()
+			w.release()
 		case class == cloud.NoRoom:
 			l.Failed()
 			w.budget.lacks(c.Kind, true) // first: what this call had claimed is no room for others
@@ -227,6 +268,19 @@ func (w *worker) settle(ctx context.Context, c ledger.Call, r result) {
 	w.redress(ctx, c, class, r.err)
 }
 
+// outcome notes whether EC2 does what it is asked: whether it does what is asked of
+// it by name says little about the rest. Caller holds n.mu.
+func (w *worker) outcome(c ledger.Call, class cloud.Class, err error, now time.Time) {
+	if c.Names == nil || class == cloud.None {
+		w.stall(c).end(class, err, now)
+	} else {
+		w.stall(c).sent = time.Time{}
+	}
+	for _, b := range c.Names {
+		w.restores[b] = w.restores[b].asked(now)
+	}
+}
+
 // release gives back what was set aside for a call that was not done.
 func (w *worker) release() {
 	w.budget.unclaim(w.inFlight.kind, w.inFlight.count)
@@ -238,24 +292,23 @@ func (w *worker) redress(ctx context.Context, c ledger.Call, class cloud.Class, 
 	if err == nil {
 		return
 	}
-	w.a.log.Info("EC2 call failed", "node", w.name, "eni", w.eni, "purpose", c.Purpose.String(), "class", class.String(), "error", err.Error())
-	switch class {
-	case cloud.RetryLater:
-		w.notBefore = time.Now().Add(retry)
-	case cloud.NoRoom:
+	w.a.log.Info("EC2 call failed", "node", w.name(), "eni", w.eni, "purpose", c.Purpose.String(), "class", class.String(), "error", err.Error())
+	switch {
+	case class == cloud.Gone:
+		w.a.forget(w.node, "EC2 no longer knows its network interface")
+	case c.Names != nil:
+		w.tellLost(c.Names)
+	case class == cloud.NoRoom:
 		w.denied(ctx, c.Kind)
-	case cloud.OutOfStep:
+	case class == cloud.OutOfStep:
 		w.mu.Lock()
 		w.doubted = true
 		w.mu.Unlock()
-		w.described = time.Now().Add(-lookAgain)
-	case cloud.Gone:
-		w.a.forget(w.node, "EC2 no longer knows its network interface")
-	case cloud.Refused:
-		w.notBefore = time.Now().Add(refusedFor)
-		w.a.events.refused(w.name, err)
-	case cloud.None, cloud.Lost: // Lost is looked up by the next step
-	}
+		w.described, w.pause = time.Time{}, 0
+		w.a.events.refused(w.name(), err)
+	case class == cloud.Refused:
+		w.a.events.refused(w.name(), err)
+	} // what was throttled is tried again, and what is lost looked up, by the next steps
 }
 
 // lacks notes that the chart of the subnet has nothing for what the node wants.
@@ -284,7 +337,7 @@ func (w *worker) denied(ctx context.Context, k ledger.Kind) {
 func (w *worker) tellShort(k ledger.Kind) {
 	if !w.short {
 		w.short = true
-		w.a.events.noRoom(w.name, w.budget.id, k)
+		w.a.events.noRoom(w.name(), w.budget.id, k)
 	}
 }
 
@@ -294,14 +347,20 @@ func (w *worker) look(ctx context.Context) {
 	defer cancel()
 	i, err := w.a.cloud.Interface(ctx, w.eni)
 	w.described = time.Now()
+	w.pause = lookPause.after(w.pause)
 	if cloud.Classify(err) == cloud.Gone {
 		w.a.forget(w.node, "EC2 no longer knows its network interface")
 		return
 	}
 	if err != nil {
-		w.a.log.Info("cannot describe the ENI", "node", w.name, "eni", w.eni, "error", err.Error())
+		w.a.log.Info("cannot describe the ENI", "node", w.name(), "eni", w.eni, "error", err.Error())
 		return
 	}
+	if i.InstanceID != "" && i.InstanceID != w.instance {
+		w.a.forget(w.node, "its network interface is another instance's now")
+		return
+	}
+	w.pause = 0
 	if w.a.observing() {
 		w.follow(i.Blocks, i.AsOf)
 	} else {
@@ -325,6 +384,8 @@ func (w *worker) sync(i cloud.Interface) {
 			w.release()
 		}
 		if !drift.None() {
+			w.stalls = [2]stall{} // what EC2 refused it may have refused for that
+			w.lodge(drift.Appeared)
 			w.refuseUnfit()
 		}
 	})
@@ -332,10 +393,11 @@ func (w *worker) sync(i cloud.Interface) {
 		return
 	}
 	w.described = settled(i.AsOf)
-	w.a.log.Info("EC2 and the ledger differed", "node", w.name, "eni", w.eni,
+	w.a.log.Info("EC2 and the ledger differed", "node", w.name(), "eni", w.eni,
 		"appeared", drift.Appeared, "vanished", drift.Vanished, "stranded pods", len(drift.Stranded))
 	w.budget.drifted(drift)
 	w.a.metrics.drifts.Inc()
-	w.a.events.drift(w.name, drift)
+	w.a.events.drift(w.name(), drift)
+	w.tellLost(w.unrestorable(drift.Vanished))
 	w.a.lookAtSubnet(w.budget)
 }

@@ -18,12 +18,25 @@ type Room struct {
 	InUse int32
 }
 
+// Pod is the pod that needs an address.
+type Pod struct {
+	UID      types.UID
+	Priority int32
+}
+
+// Candidate is a node on which pods can be evicted for another one.
+type Candidate struct {
+	Node       string
+	Victims    []types.UID // at least one
+	Violations int64       // of disruption budgets
+}
+
 // Rooms tells what nodes can give.
 type Rooms interface {
 	// View calls f with a lookup over one consistent snapshot, as it concerns
 	// that pod. The lookup does not allocate or keep the name it is given, knows
 	// every name (Unknown is an answer), and is valid only inside f.
-	View(pod types.UID, f func(lookup func(node []byte) Room))
+	View(pod Pod, f func(lookup func(node []byte) Room))
 }
 
 // Binder binds pods.
@@ -34,9 +47,10 @@ type Binder interface {
 	Bind(ctx context.Context, pod types.NamespacedName, uid types.UID, node string) error
 }
 
-// Evictions foresees what evicting pods would bring.
+// Evictions foresees what evicting pods would bring, and knows what is on its way.
 type Evictions interface {
-	// FitsAfter reports whether the node could give one more address once the
-	// victims have ended.
-	FitsAfter(node string, victims []types.UID) bool
+	// Choose picks the candidate whose victims are to be evicted for the pod. It
+	// answers false where that would bring the pod no address, or where one is on its
+	// way to it already.
+	Choose(pod Pod, candidates []Candidate) (node string, ok bool)
 }

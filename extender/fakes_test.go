@@ -19,7 +19,7 @@ const addressResource = "vpc.amazonaws.com/PrivateIPv4Address"
 // fakeRooms knows the nodes in it; the others are Unknown.
 type fakeRooms map[string]Room
 
-func (f fakeRooms) View(_ types.UID, view func(func([]byte) Room)) { view(f.lookup) }
+func (f fakeRooms) View(_ Pod, view func(func([]byte) Room)) { view(f.lookup) }
 
 func (f fakeRooms) lookup(node []byte) Room {
 	if room, ok := f[string(node)]; ok {
@@ -31,7 +31,7 @@ func (f fakeRooms) lookup(node []byte) Room {
 // noRooms is for requests that must not need the allocator.
 type noRooms struct{ t testing.TB }
 
-func (f noRooms) View(types.UID, func(func([]byte) Room)) {
+func (f noRooms) View(Pod, func(func([]byte) Room)) {
 	f.t.Error("the allocator was asked for rooms")
 }
 
@@ -41,9 +41,17 @@ func (f fakeBinder) Bind(ctx context.Context, pod types.NamespacedName, uid type
 	return f(ctx, pod, uid, node)
 }
 
+// fakeEvictions says where evictions bring an address; the first node by name is chosen.
 type fakeEvictions func(node string, victims []types.UID) bool
 
-func (f fakeEvictions) FitsAfter(node string, victims []types.UID) bool { return f(node, victims) }
+func (f fakeEvictions) Choose(_ Pod, candidates []Candidate) (node string, ok bool) {
+	for _, c := range candidates {
+		if f(c.Node, c.Victims) && (!ok || c.Node < node) {
+			node, ok = c.Node, true
+		}
+	}
+	return node, ok
+}
 
 // testOptions are complete, with an allocator that refuses everything; a test
 // puts in what it is about.

@@ -49,7 +49,7 @@ func (h *handler) readRooms(x *exchange) error {
 		x.rooms = append(x.rooms, make([]Room, len(x.args.names))...)
 		return nil
 	}
-	h.Rooms.View(x.args.pod.Metadata.UID, func(lookup func(node []byte) Room) {
+	h.Rooms.View(x.args.pod.asked(), func(lookup func(node []byte) Room) {
 		for i := range x.args.names {
 			x.rooms = append(x.rooms, lookup(x.args.name(i)))
 		}

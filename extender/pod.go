@@ -13,13 +13,15 @@ type pod struct {
 	} `json:"metadata"`
 	Spec struct {
 		HostNetwork    bool        `json:"hostNetwork"`
+		Priority       int32       `json:"priority"`
 		Containers     []container `json:"containers"`
 		InitContainers []container `json:"initContainers"`
 	} `json:"spec"`
 }
 
 type container struct {
-	Resources struct {
+	RestartPolicy string `json:"restartPolicy"`
+	Resources     struct {
 		Requests struct {
 			// A quantity in canonical form, which for 0 to 999 is plain digits.
 			Addresses string `json:"vpc.amazonaws.com/PrivateIPv4Address"`
@@ -34,9 +36,16 @@ var (
 		"ask for 1 of vpc.amazonaws.com/PrivateIPv4Address in one container and for none in the others")
 )
 
-// wantsAddress reports whether the pod is to get an address: whether its
-// containers together, or any one init container, ask for 1. It is an error to
-// ask for another figure than 0 or 1.
+// asked is what the allocator is asked about.
+func (p *pod) asked() Pod { return Pod{UID: p.Metadata.UID, Priority: p.Spec.Priority} }
+
+// sidecar says that an init container goes on beside the containers.
+func (c *container) sidecar() bool { return c.RestartPolicy == "Always" }
+
+// wantsAddress reports whether the pod is to get an address: whether its containers and
+// sidecars together, or any one init container with the sidecars before it, ask for 1.
+// It is an error to ask for another figure than 0 or 1. That is how kube-scheduler and
+// kubelet count (k8s.io/component-helpers/resource, PodRequests).
 func (p *pod) wantsAddress() (bool, error) {
 	switch {
 	case p == nil:
@@ -46,23 +55,28 @@ func (p *pod) wantsAddress() (bool, error) {
 	case p.Spec.HostNetwork:
 		return false, nil
 	}
-	wanted := 0
+	running, starting := 0, 0 // what asks once all run, and at most before
+	for i := range p.Spec.InitContainers {
+		c := &p.Spec.InitContainers[i]
+		n, err := c.addresses()
+		if err != nil {
+			return false, err
+		}
+		starting = max(starting, running+n)
+		if c.sidecar() {
+			running += n
+		}
+	}
 	for i := range p.Spec.Containers {
 		n, err := p.Spec.Containers[i].addresses()
 		if err != nil {
 			return false, err
 		}
-		wanted += n
+		running += n
 	}
+	wanted := max(running, starting)
 	if wanted > 1 {
 		return false, errNotOne
-	}
-	for i := range p.Spec.InitContainers {
-		n, err := p.Spec.InitContainers[i].addresses()
-		if err != nil {
-			return false, err
-		}
-		wanted = max(wanted, n)
 	}
 	return wanted == 1, nil
 }

@@ -3,6 +3,7 @@ package extender
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"github.com/go-json-experiment/json"
 	"k8s.io/apimachinery/pkg/types"
@@ -38,10 +39,11 @@ type preemptionResult struct {
 	NodeNameToMetaVictims map[string]metaVictims
 }
 
-// preempt answers an ExtenderPreemptionResult: of the candidates in the request
-// those where the evictions bring the pod its address, with all their victims.
-// A candidate without victims would bring nothing, and kube-scheduler gives up
-// the whole preemption when one comes back, so it goes too.
+// preempt answers an ExtenderPreemptionResult: of the candidates in the request the
+// one whose victims are to be evicted, with all of them, or none. An answer without a
+// node stops kube-scheduler, and leaves the pod its nomination. A candidate without
+// victims would bring nothing, and kube-scheduler gives up the whole preemption when
+// one comes back, so it goes. A pod that wants no address keeps all the others.
 func (h *handler) preempt(_ context.Context, x *exchange) error {
 	var args preemptionArgs
 	if err := json.Unmarshal(x.body.Bytes(), &args); err != nil {
@@ -56,14 +58,20 @@ func (h *handler) preempt(_ context.Context, x *exchange) error {
 		return badRequest{err}
 	}
 	kept := make(map[string]metaVictims, len(candidates))
+	var choice []Candidate
 	for node, victims := range candidates {
 		uids, err := victims.uids()
 		if err != nil {
 			return badRequest{err}
 		}
-		if len(uids) > 0 && (!wants || h.Evictions.FitsAfter(node, uids)) {
+		if len(uids) > 0 {
 			kept[node] = victims
+			choice = append(choice, Candidate{Node: node, Victims: uids, Violations: victims.NumPDBViolations})
 		}
+	}
+	if wants {
+		chosen, ok := h.Evictions.Choose(args.Pod.asked(), choice)
+		maps.DeleteFunc(kept, func(node string, _ metaVictims) bool { return !ok || node != chosen })
 	}
 	result, err := json.Marshal(preemptionResult{kept})
 	if err != nil {

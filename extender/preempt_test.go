@@ -82,6 +82,35 @@ func TestPreemptBadInput(t *testing.T) {
 	}
 }
 
+// The allocator is told whose the evictions are, and what they cost.
+func TestPreemptAsksForThePod(t *testing.T) {
+	options := testOptions(t)
+	asked := askedEvictions{}
+	options.Evictions = &asked
+	pod := podAsking("1")
+	pod.Spec.Priority = new(int32(7))
+	body := `{"Pod":` + marshal(t, pod) + `,"NodeNameToMetaVictims":{"a":{"Pods":[{"UID":"v"}],"NumPDBViolations":2}}}`
+	_, result := post[extenderv1.ExtenderPreemptionResult](t, newHandler(options), VerbPreempt, body)
+	if len(result.NodeNameToMetaVictims) > 0 {
+		t.Errorf("kept %v though the allocator chose none", result.NodeNameToMetaVictims)
+	}
+	want := askedEvictions{Pod{UID: "uid-of-web", Priority: 7}, []Candidate{{Node: "a", Victims: []types.UID{"v"}, Violations: 2}}}
+	if diff := cmp.Diff(want, asked, cmp.AllowUnexported(askedEvictions{})); diff != "" {
+		t.Errorf("asked (-want +got):\n%s", diff)
+	}
+}
+
+// askedEvictions remembers what it was asked, and chooses none.
+type askedEvictions struct {
+	pod        Pod
+	candidates []Candidate
+}
+
+func (f *askedEvictions) Choose(pod Pod, candidates []Candidate) (string, bool) {
+	*f = askedEvictions{pod, candidates}
+	return "", false
+}
+
 // TestPreemptNullVictims: what is null stands for no victims, which bring nothing.
 func TestPreemptNullVictims(t *testing.T) {
 	options := testOptions(t)

@@ -23,6 +23,12 @@ const (
 	Unknown
 	// NotReady: the node's ledger is not yet rebuilt.
 	NotReady
+	// Duplicate: another Node object of the same EC2 instance offers its addresses.
+	Duplicate
+	// Refused: EC2 does not bring the interface what it is asked for.
+	Refused
+	// Kept: what comes free is on its way to pods of a higher priority.
+	Kept
 	// Off: Slotwise is switched off, or stands aside for AWS's own controller.
 	Off
 
@@ -35,6 +41,9 @@ var refusalLabels = [refusals]string{
 	NoRoomInSubnet: "no_room_in_subnet",
 	Unknown:        "unknown",
 	NotReady:       "not_ready",
+	Duplicate:      "duplicate",
+	Refused:        "refused",
+	Kept:           "kept",
 	Off:            "off",
 }
 
@@ -43,6 +52,9 @@ var refusalTexts = [refusals]string{
 	NoRoomInSubnet: "the node's subnet has no free address or /28 block: free some or add nodes in another subnet",
 	Unknown:        "no Windows node that Slotwise knows: check its label kubernetes.io/os=windows and its spec.providerID",
 	NotReady:       "the node's network interface is still being read from EC2: wait a moment",
+	Duplicate:      "another Node of the same EC2 instance offers its addresses: delete the one that is left over",
+	Refused:        "EC2 does not bring the node's network interface more addresses: see the node's event EC2CallRefused",
+	Kept:           "the addresses that come free on the node are on their way to pods of a higher priority",
 	Off:            "Windows IPAM is off: set enable-windows-ipam in the ConfigMap of Slotwise and turn off other controllers (event OtherControllerPresent)",
 }
 

@@ -182,7 +182,7 @@ func TestThrottlingIsNoStorm(t *testing.T) {
 		ctx, stop := context.WithTimeout(t.Context(), minutes*time.Minute)
 		defer stop()
 		for i := range 60 {
-			purpose := ledger.Purpose(i % 3)
+			purpose := []ledger.Purpose{ledger.Waiting, ledger.Warming, ledger.Release}[i%3]
 			go func() {
 				for b.take(ctx, always(purpose)) == nil {
 					sent := time.Now()

@@ -291,3 +291,9 @@ func (l *Ledger) KindAt(a netip.Addr) Kind {
 
 // SetSlots sets the number of usable slots, once EC2 has said it.
 func (l *Ledger) SetSlots(slots int) { l.slots = slots }
+
+// Lacks says that a pod's address is not on the ENI.
+func (l *Ledger) Lacks(pod types.UID) bool {
+	_, lacks := l.adrift[pod]
+	return lacks
+}

@@ -83,6 +83,14 @@ func (m *Map) Give(p netip.Prefix) { m.change(p, func(c *cell, mask uint16) { c.
 // aligned /28 blocks, or single free addresses.
 func (m *Map) Room(k ledger.Kind) int { return m.room[k] }
 
+// Unused says that a block lies in the subnet and that none of it is assigned, or one
+// of the five that AWS keeps. What is under a reservation may be asked for by name.
+func (m *Map) Unused(p netip.Prefix) bool {
+	unused, within := true, false
+	m.mark(p, func(c *cell, mask uint16) { unused, within = unused && c.used&mask == 0, true })
+	return unused && within
+}
+
 // CIDR is the subnet's range.
 func (m *Map) CIDR() netip.Prefix { return m.cidr }
 

@@ -80,7 +80,7 @@ func (s *system) awaitReady(n node) {
 
 // room is what a node can give, as the extender's filter reads it.
 func (s *system) room(n node) (r extender.Room) {
-	s.View("", func(lookup func([]byte) extender.Room) { r = lookup([]byte(n.name)) })
+	s.View(extender.Pod{}, func(lookup func([]byte) extender.Room) { r = lookup([]byte(n.name)) })
 	return r
 }
 

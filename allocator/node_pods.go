@@ -1,0 +1,60 @@
+package allocator
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"slotwise.dev/slotwise/allocator/ledger"
+)
+
+// observe takes up a live pod that is bound to the node.
+func (n *node) observe(uid types.UID, seen pod) {
+	n.update(func(l *ledger.Ledger, now time.Time) {
+		n.finish(uid)
+		n.keep(uid, seen)
+		if seen.address.IsValid() {
+			n.hold(uid, seen, now)
+			return
+		}
+		if n.a.observing() && seen.asks == 0 {
+			return // the other allocator does not give it one
+		}
+		l.Wait(uid)
+		if a, _ := l.Holder(uid); a.IsValid() {
+			// Given in a bind that another scheduler was quicker than.
+			n.deliver(ledger.Grant{Pod: uid, Address: a, Kind: l.KindAt(a)})
+		}
+	})
+}
+
+// keep enters a pod into the node's book; whoever calls it holds the lock.
+func (n *node) keep(uid types.UID, p pod) {
+	p.told = n.pods[uid].told
+	n.unkeep(uid)
+	n.pods[uid] = p
+	n.asked[p.on] += p.asks
+}
+
+// ended takes up that a pod of the node has ended, though something of it may run for
+// that much longer.
+func (n *node) ended(uid types.UID, longer time.Duration) {
+	n.update(func(l *ledger.Ledger, now time.Time) {
+		n.finish(uid)
+		p, had := n.pods[uid]
+		n.unkeep(uid)
+		a, _ := l.Holder(uid)
+		l.EndSlowly(uid, now, longer)
+		n.outlive(p, had && a.IsValid(), now.Add(longer+ledger.Cooldown))
+	})
+}
+
+func (n *node) unkeep(uid types.UID) {
+	if p, had := n.pods[uid]; had {
+		n.asked[p.on] -= p.asks
+		if n.asked[p.on] == 0 {
+			delete(n.asked, p.on)
+		}
+	}
+	delete(n.pods, uid)
+}

@@ -1,0 +1,111 @@
+package allocator
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/component-helpers/resource"
+
+	"slotwise.dev/slotwise/allocator/ledger"
+	"slotwise.dev/slotwise/allocator/vpc"
+)
+
+// pod is what is kept of a pod on a Windows node.
+type pod struct {
+	uid      types.UID
+	key      types.NamespacedName
+	on       string      // its Node
+	address  netip.Addr  // invalid: it has none yet
+	kind     ledger.Kind // of the block that it is out of
+	asks     int         // how much of the resource, as scheduler and kubelet count it
+	priority int32
+	created  time.Time
+	ending   bool // it was deleted, and has yet to stop
+	told     bool // that it has lost its address
+}
+
+// newPod keeps what is used of a pod. An address that cannot be read is an
+// address that nobody knows: the pod is treated as having none.
+func newPod(p *corev1.Pod) pod {
+	kept := pod{
+		uid: p.UID, key: types.NamespacedName{Namespace: p.Namespace, Name: p.Name}, on: p.Spec.NodeName,
+		asks: asks(p), created: p.CreationTimestamp.Time, ending: p.DeletionTimestamp != nil,
+	}
+	if p.Spec.Priority != nil {
+		kept.priority = *p.Spec.Priority
+	}
+	if parsed, err := vpc.ParseAddress(p.Annotations[vpc.Annotation]); err == nil {
+		kept.address, kept.kind = parsed.Addr(), kindOf(parsed)
+	}
+	return kept
+}
+
+// kindOf reads the annotation's value as format writes it.
+func kindOf(address netip.Prefix) ledger.Kind {
+	if address.Bits() == 32 {
+		return ledger.Prefix
+	}
+	return ledger.SecondaryIP
+}
+
+// strip drops what newPod and its like do not use.
+func strip(p *corev1.Pod) *corev1.Pod {
+	s := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Namespace: p.Namespace, Name: p.Name, UID: p.UID, ResourceVersion: p.ResourceVersion,
+		CreationTimestamp: p.CreationTimestamp, DeletionTimestamp: p.DeletionTimestamp,
+	}}
+	if a, has := p.Annotations[vpc.Annotation]; has {
+		s.Annotations = map[string]string{vpc.Annotation: a}
+	}
+	s.Spec.NodeName, s.Spec.HostNetwork, s.Spec.Priority = p.Spec.NodeName, p.Spec.HostNetwork, p.Spec.Priority
+	if q, has := requests(p)[vpc.Resource]; has {
+		s.Spec.Containers = []corev1.Container{{Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{vpc.Resource: q}}}}
+	}
+	s.Status.Phase = p.Status.Phase
+	if d := lingers(p); d > 0 {
+		s.Spec.TerminationGracePeriodSeconds = p.Spec.TerminationGracePeriodSeconds
+		s.Status.ContainerStatuses = []corev1.ContainerStatus{{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+	}
+	return s
+}
+
+// asks is how much of the resource a pod asks for, whichever of its containers do:
+// what the scheduler and the kubelet count.
+func asks(p *corev1.Pod) int {
+	q := requests(p)[vpc.Resource]
+	return int(q.Value())
+}
+
+// requests are what a pod asks for in all, where it asks for the resource. Most pods
+// of a cluster do not, and are not to cost the adding up.
+func requests(p *corev1.Pod) corev1.ResourceList {
+	has := func(c corev1.Container) bool { _, has := c.Resources.Requests[vpc.Resource]; return has }
+	if !slices.ContainsFunc(p.Spec.Containers, has) && !slices.ContainsFunc(p.Spec.InitContainers, has) {
+		return nil
+	}
+	return resource.PodRequests(p, resource.PodResourcesOptions{})
+}
+
+// finished says that a pod needs its address no longer, though it still exists.
+func finished(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+}
+
+// lingers is how long something of a finished pod may still run: a phase that another
+// client than its kubelet has written says nothing of the containers. A kubelet itself
+// writes it only once they have stopped (Kubernetes 1.37, status_manager.go,
+// mergePodStatus).
+func lingers(p *corev1.Pod) time.Duration {
+	running := func(c corev1.ContainerStatus) bool { return c.State.Running != nil }
+	if !finished(p) || !slices.ContainsFunc(p.Status.ContainerStatuses, running) {
+		return 0
+	}
+	if s := p.Spec.TerminationGracePeriodSeconds; s != nil {
+		return time.Duration(*s) * time.Second
+	}
+	return corev1.DefaultTerminationGracePeriodSeconds * time.Second
+}
