@@ -10,6 +10,7 @@ import (
 
 // observe takes up a live pod that is bound to the node.
 func (n *node) observe(uid types.UID, seen pod) {
+	n.a.nominations.remove(uid)
 	n.update(func(l *ledger.Ledger, now time.Time) {
 		n.finish(uid)
 		n.keep(uid, seen)

@@ -1,0 +1,120 @@
+package allocator
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"slotwise.dev/slotwise/allocator/cloud"
+	"slotwise.dev/slotwise/allocator/ledger"
+	"slotwise.dev/slotwise/extender"
+)
+
+func refusal(class cloud.Class, code string) error {
+	return &cloud.Error{Class: class, Action: cloud.Assign, Code: code, Err: errors.New("as EC2 says")}
+}
+
+// What EC2 refuses, or does not answer for long, is no capacity; once the pause is over
+// one block is offered.
+func TestStallLimit(t *testing.T) {
+	start := time.Unix(1_000_000, 0)
+	for name, c := range map[string]struct {
+		classes []cloud.Class // of calls one after the other, a second apart
+		after   time.Duration // the last one's end
+		want    int
+	}{
+		"it works":                       {[]cloud.Class{cloud.None}, 0, unlimited},
+		"no room is an answer":           {[]cloud.Class{cloud.NoRoom}, 0, unlimited},
+		"refused":                        {[]cloud.Class{cloud.Refused}, 0, 0},
+		"refused, the pause over":        {[]cloud.Class{cloud.Refused}, refusedPause.first, 1},
+		"refused twice, longer":          {[]cloud.Class{cloud.Refused, cloud.Refused}, refusedPause.first, 0},
+		"out of step":                    {[]cloud.Class{cloud.OutOfStep}, 0, 0},
+		"refused, then done":             {[]cloud.Class{cloud.Refused, cloud.None}, 0, unlimited},
+		"throttled a moment":             {[]cloud.Class{cloud.RetryLater}, 0, unlimited},
+		"throttled for long":             {[]cloud.Class{cloud.RetryLater, cloud.RetryLater, cloud.RetryLater, cloud.RetryLater, cloud.RetryLater}, stallAfter - 4*time.Second, 0},
+		"lost once, and long ago":        {[]cloud.Class{cloud.Lost}, 2 * time.Minute, unlimited},
+		"lost once, nobody has tried":    {[]cloud.Class{cloud.Lost}, 30 * time.Second, 1},
+		"throttled, then done, then not": {[]cloud.Class{cloud.RetryLater, cloud.None, cloud.RetryLater}, stallAfter - time.Second, unlimited},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var s stall
+			now := start
+			for i, class := range c.classes {
+				now = start.Add(time.Duration(i) * time.Second)
+				s.begin(now)
+				s.end(class, refusal(class, "Code"), now)
+			}
+			if got := s.limit(now.Add(c.after)); got != c.want {
+				t.Errorf("limit = %d, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// A call that hangs counts for nothing, like one that fails.
+func TestStallOfACallThatHangs(t *testing.T) {
+	var s stall
+	now := time.Unix(1_000_000, 0)
+	s.begin(now)
+	if got := s.limit(now.Add(stallAfter - 1)); got != unlimited {
+		t.Errorf("limit = %d at once", got)
+	}
+	if got := s.limit(now.Add(stallAfter)); got != 0 {
+		t.Errorf("limit = %d after %s", got, stallAfter)
+	}
+}
+
+// The pauses of a lasting refusal grow: what it costs EC2 is bounded.
+func TestRefusedCallsAreFew(t *testing.T) {
+	var s stall
+	now := time.Unix(1_000_000, 0)
+	calls, end := 0, now.Add(100*time.Second)
+	for ; now.Before(end); now = s.until {
+		calls++
+		s.end(cloud.OutOfStep, refusal(cloud.OutOfStep, "PrivateIpAddressLimitExceeded"), now)
+	}
+	if calls > 5 {
+		t.Errorf("%d calls in 100 s", calls)
+	}
+}
+
+// A node on which EC2 refuses shows only what is free, and answers who waits there.
+func TestRefusedNodeDrawsNoPods(t *testing.T) {
+	virtually(t, func(t *testing.T, a *Allocator, n *node) {
+		for i := range byte(16) {
+			a.pods.observe(windowsPod(n, types.UID(rune('a'+i)), at(i)))
+		}
+		if got := n.advertised("win-1"); got != 32 {
+			t.Fatalf("advertises %d before, want 32", got)
+		}
+		answer := make(chan error)
+		go func() { answer <- a.Bind(t.Context(), types.NamespacedName{Name: "waits"}, "waits", "win-1") }()
+		time.Sleep(time.Second)
+		w := &worker{node: n}
+		call, ok := w.begin(cloud.Assign)
+		if !ok {
+			t.Fatal("nothing is asked for the pod that waits")
+		}
+		w.settle(t.Context(), call, result{err: refusal(cloud.Refused, "UnauthorizedOperation")})
+		if err := <-answer; !errors.Is(err, errStalled) || !strings.Contains(err.Error(), "UnauthorizedOperation") {
+			t.Errorf("Bind = %v, want %v, and EC2's code", err, errStalled)
+		}
+		if got := n.advertised("win-1"); got != 16 {
+			t.Errorf("advertises %d, want the 16 in use", got)
+		}
+		if room, _ := n.room(); room.Refusal != extender.Refused {
+			t.Errorf("filter says %s", room.Refusal)
+		}
+		time.Sleep(refusedPause.first)
+		a.tick(t.Context())
+		if got := n.advertised("win-1"); got != 32 {
+			t.Errorf("advertises %d once it is time to try again, want 32", got)
+		}
+		if n.inFlight != (claim{}) || n.budget.available(ledger.Prefix) == 0 {
+			t.Error("blocks stay set aside")
+		}
+	})
+}
