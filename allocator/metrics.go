@@ -73,7 +73,7 @@ type nodeCollector struct {
 
 var (
 	descLeader    = prometheus.NewDesc("slotwise_leader", "1 while this replica leads and serves the extender, else 0.", nil, nil)
-	descNodes     = prometheus.NewDesc("slotwise_nodes", "Windows nodes by state: ready, or not_ready while EC2 or the API server has not been read.", []string{"state"}, nil)
+	descNodes     = prometheus.NewDesc("slotwise_nodes", "Windows nodes by state: ready, stalled where EC2 does not do what it is asked and only what is free counts, or not_ready while EC2 or the API server has not been read.", []string{"state"}, nil)
 	descSlots     = prometheus.NewDesc("slotwise_slots", "Address slots of all ready nodes by what they hold: secondary_ip, prefix, empty.", []string{"holds"}, nil)
 	descAddresses = prometheus.NewDesc("slotwise_addresses", "Addresses of all ready nodes by state: in_use, free, cooling.", []string{"state"}, nil)
 	descWaiting   = prometheus.NewDesc("slotwise_pods_waiting", "Pods bound, or being bound, that have no address yet.", nil, nil)
@@ -103,6 +103,7 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descLeader, leader)
 	t := c.total()
 	gauge(descNodes, t.ready, "ready")
+	gauge(descNodes, t.stalled, "stalled")
 	gauge(descNodes, t.notReady, "not_ready")
 	gauge(descSlots, t.secondaryIPs, "secondary_ip")
 	gauge(descSlots, t.prefixes, "prefix")
@@ -126,8 +127,8 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 }
 
 type totals struct {
-	ready, notReady, slots, secondaryIPs, prefixes       int
-	inUse, free, cooling, waiting, remaining, advertised int
+	ready, stalled, notReady, slots, secondaryIPs, prefixes int
+	inUse, free, cooling, waiting, remaining, advertised    int
 }
 
 func (c *nodeCollector) total() (t totals) {
@@ -140,7 +141,11 @@ func (c *nodeCollector) total() (t totals) {
 			t.notReady++
 			continue
 		}
-		t.ready++
+		if s.limit < unlimited {
+			t.stalled++
+		} else {
+			t.ready++
+		}
 		t.slots += s.Slots
 		t.secondaryIPs += s.SecondaryIPs
 		t.prefixes += s.Prefixes

@@ -32,6 +32,7 @@ var healthy = map[string]string{
 	`slotwise_pods_waiting{pod="a"}`:                                                           "0x75",
 	`slotwise_pods_waiting{pod="b"}`:                                                           "0x75",
 	`slotwise_nodes{pod="a",state="ready"}`:                                                    "3x75",
+	`slotwise_nodes{pod="a",state="stalled"}`:                                                  "0x75",
 	`slotwise_nodes{pod="a",state="not_ready"}`:                                                "0x75",
 	`slotwise_slots{pod="a",holds="secondary_ip"}`:                                             "10x75",
 	`slotwise_slots{pod="a",holds="prefix"}`:                                                   "5x75",
@@ -41,6 +42,7 @@ var healthy = map[string]string{
 	`slotwise_subnet_room{pod="a",subnet="subnet-2",kind="prefix"}`:                            "9x75",
 	`slotwise_subnet_room{pod="a",subnet="subnet-2",kind="secondary-ip"}`:                      "150x75",
 	`slotwise_addresses_duplicated_total{pod="a"}`:                                             "0x75",
+	`slotwise_addresses_lost_total{pod="a"}`:                                                   "0x75",
 	`slotwise_ledger_corrected_total{pod="a"}`:                                                 "2x75",
 	`slotwise_ec2_calls_total{pod="a",action="AssignPrivateIpAddresses",code=""}`:              "0+5x75",
 	`slotwise_ec2_calls_total{pod="a",action="DescribeSubnets",code="RequestLimitExceeded"}`:   "0+1x75",
@@ -87,6 +89,10 @@ var cases = map[string]struct {
 		series: map[string]string{`slotwise_nodes{pod="a",state="not_ready"}`: "0x9 1x65"},
 		want:   map[string]firing{"SlotwiseNodesNotReady": {25, end, "1 Windows nodes get no addresses: they could not be read from EC2."}},
 	},
+	"EC2 refuses on one node": {
+		series: map[string]string{`slotwise_nodes{pod="a",state="stalled"}`: "0x9 1x65"},
+		want:   map[string]firing{"SlotwiseNodesStalled": {20, end, "On 1 Windows nodes EC2 does not do what it is asked."}},
+	},
 	"a subnet has no block left": {
 		series: map[string]string{`slotwise_subnet_room{pod="a",subnet="subnet-2",kind="prefix"}`: "1x9 0x65"},
 		want:   map[string]firing{"SlotwiseSubnetOutOfPrefixes": {25, end, "subnet-2 has no free /28 left."}},
@@ -110,6 +116,10 @@ var cases = map[string]struct {
 	"two pods had one address": {
 		series: map[string]string{`slotwise_addresses_duplicated_total{pod="a"}`: "0x9 1x65"},
 		want:   map[string]firing{"SlotwiseDuplicateAddress": {10, 23, "Two live pods had one address."}},
+	},
+	"live pods have lost their address": {
+		series: map[string]string{`slotwise_addresses_lost_total{pod="a"}`: "0x9 5x65"},
+		want:   map[string]firing{"SlotwiseAddressLost": {10, 23, "Live pods have lost their address."}},
 	},
 	"another hand changes an interface": {
 		series: map[string]string{`slotwise_ledger_corrected_total{pod="a"}`: "2x9 3x65"},
