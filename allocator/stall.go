@@ -37,6 +37,10 @@ func (p pause) after(before time.Duration) time.Duration {
 // before only what is free counts as capacity: pods that wait can go elsewhere.
 const stallAfter = 10 * time.Second
 
+// hangsAfter is how long a call may take before it counts as one that will not be
+// answered: a little less than a bind waits.
+const hangsAfter = 20 * time.Second
+
 // forgotten is how long after its pause an action that went unanswered still counts as
 // one that may not work.
 const forgotten = time.Minute
@@ -69,6 +73,10 @@ func (s *stall) end(class cloud.Class, err error, now time.Time) {
 	case cloud.RetryLater, cloud.Lost:
 		s.pause = unansweredPause.after(s.pause)
 	case cloud.OutOfStep, cloud.Refused:
+		if class == cloud.OutOfStep && s.since.IsZero() {
+			s.pause = unansweredPause.first // the look that follows may find out why
+			break
+		}
 		if !s.refused {
 			s.pause = 0 // another cause than before
 		}
@@ -84,8 +92,8 @@ func (s *stall) end(class cloud.Class, err error, now time.Time) {
 // limit is how many blocks the action may count for as capacity.
 func (s *stall) limit(now time.Time) int {
 	switch {
-	case !s.sent.IsZero() && !now.Before(s.sent.Add(stallAfter)):
-		return 0 // it hangs
+	case !s.sent.IsZero() && !now.Before(s.sent.Add(hangsAfter)):
+		return 0
 	case s.since.IsZero(), !s.refused && now.Before(s.since.Add(stallAfter)):
 		return unlimited
 	case now.Before(s.until):
@@ -98,7 +106,7 @@ func (s *stall) limit(now time.Time) int {
 
 // next is when limit changes by itself; zero: it does not.
 func (s *stall) next(now time.Time) (at time.Time) {
-	for _, t := range []time.Time{s.sent.Add(stallAfter), s.since.Add(stallAfter), s.until, s.until.Add(forgotten)} {
+	for _, t := range []time.Time{s.sent.Add(hangsAfter), s.since.Add(stallAfter), s.until, s.until.Add(forgotten)} {
 		if t.After(now) && (at.IsZero() || t.Before(at)) {
 			at = t
 		}

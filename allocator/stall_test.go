@@ -31,7 +31,8 @@ func TestStallLimit(t *testing.T) {
 		"refused":                        {[]cloud.Class{cloud.Refused}, 0, 0},
 		"refused, the pause over":        {[]cloud.Class{cloud.Refused}, refusedPause.first, 1},
 		"refused twice, longer":          {[]cloud.Class{cloud.Refused, cloud.Refused}, refusedPause.first, 0},
-		"out of step":                    {[]cloud.Class{cloud.OutOfStep}, 0, 0},
+		"out of step once":               {[]cloud.Class{cloud.OutOfStep}, 0, unlimited},
+		"out of step twice":              {[]cloud.Class{cloud.OutOfStep, cloud.OutOfStep}, 0, 0},
 		"refused, then done":             {[]cloud.Class{cloud.Refused, cloud.None}, 0, unlimited},
 		"throttled a moment":             {[]cloud.Class{cloud.RetryLater}, 0, unlimited},
 		"throttled for long":             {[]cloud.Class{cloud.RetryLater, cloud.RetryLater, cloud.RetryLater, cloud.RetryLater, cloud.RetryLater}, stallAfter - 4*time.Second, 0},
@@ -59,11 +60,11 @@ func TestStallOfACallThatHangs(t *testing.T) {
 	var s stall
 	now := time.Unix(1_000_000, 0)
 	s.begin(now)
-	if got := s.limit(now.Add(stallAfter - 1)); got != unlimited {
+	if got := s.limit(now.Add(hangsAfter - 1)); got != unlimited {
 		t.Errorf("limit = %d at once", got)
 	}
-	if got := s.limit(now.Add(stallAfter)); got != 0 {
-		t.Errorf("limit = %d after %s", got, stallAfter)
+	if got := s.limit(now.Add(hangsAfter)); got != 0 {
+		t.Errorf("limit = %d after %s", got, hangsAfter)
 	}
 }
 
@@ -76,7 +77,7 @@ func TestRefusedCallsAreFew(t *testing.T) {
 		calls++
 		s.end(cloud.OutOfStep, refusal(cloud.OutOfStep, "PrivateIpAddressLimitExceeded"), now)
 	}
-	if calls > 5 {
+	if calls > 6 {
 		t.Errorf("%d calls in 100 s", calls)
 	}
 }

@@ -127,6 +127,7 @@ func (l *Ledger) remove(p netip.Prefix) {
 		for i, x := range b.addresses {
 			if x.cooling {
 				l.resting[b.at(i)] = rest{x.ended, x.free}
+				l.dueAt(x.free)
 			}
 		}
 		return true

@@ -184,6 +184,7 @@ func (l *Ledger) release(pod types.UID, now time.Time, r rest) {
 	b := l.blockOf(a)
 	if b == nil {
 		l.resting[a] = r
+		l.dueAt(r.free)
 		return
 	}
 	x := b.address(a)
@@ -224,18 +225,26 @@ func (l *Ledger) rest(b *block, x *address, now, free time.Time) {
 		x.cooling = true
 		b.cooling++
 	}
-	if l.nextFree.IsZero() || free.Before(l.nextFree) {
-		l.nextFree = free
+	l.dueAt(free)
+}
+
+// dueAt has Advance do something at a time.
+func (l *Ledger) dueAt(t time.Time) {
+	if l.nextFree.IsZero() || t.Before(l.nextFree) {
+		l.nextFree = t
 	}
 }
 
 // Advance frees what has cooled down, and was seen on the ENI since.
 func (l *Ledger) Advance(now time.Time) {
-	maps.DeleteFunc(l.resting, func(_ netip.Addr, r rest) bool { return !r.free.After(now) })
 	if l.nextFree.IsZero() || now.Before(l.nextFree) {
 		return
 	}
 	l.nextFree = time.Time{}
+	maps.DeleteFunc(l.resting, func(_ netip.Addr, r rest) bool { return !r.free.After(now) })
+	for _, r := range l.resting {
+		l.dueAt(r.free)
+	}
 	for _, b := range l.blocks {
 		for i := range b.addresses {
 			x := &b.addresses[i]

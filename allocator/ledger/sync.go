@@ -68,8 +68,8 @@ func (l *Ledger) show(observed []netip.Prefix, asOf time.Time) {
 			continue
 		}
 		b.shown = asOf
-		if b.cooling > 0 && (l.nextFree.IsZero() || asOf.Before(l.nextFree)) {
-			l.nextFree = asOf
+		if b.cooling > 0 {
+			l.dueAt(asOf)
 		}
 	}
 }

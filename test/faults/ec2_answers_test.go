@@ -75,8 +75,9 @@ func (s *system) lookedUp(n node) {
 }
 
 // TestSlowEC2 lets one assign take 30 s. It is not repeated meanwhile, a bind that
-// comes early is turned away and leaves nothing behind, one that comes late is
-// served by it, and other nodes do not feel it.
+// comes early is turned away and leaves nothing behind, and what the call is to bring
+// counts no longer, so that pods go elsewhere, until it is there. Other nodes do not
+// feel it.
 func TestSlowEC2(t *testing.T) {
 	t.Parallel()
 	const slow = bindTimeout + 5*time.Second
@@ -94,7 +95,11 @@ func TestSlowEC2(t *testing.T) {
 	if took := time.Since(began); took > slow/3 {
 		t.Errorf("a bind to another node took %s", took)
 	}
-	s.bound(1, n)
+	late := s.pods(1)[0]
+	if err := s.bind(late, n); err == nil {
+		t.Error("a pod was bound to a node for which EC2 does not answer")
+	}
+	s.await("EC2 has answered, and the pod is bound", func() error { return s.bind(late, n) })
 	if got := len(s.calls(assign)); got != 1 {
 		t.Errorf("EC2 got %d assign calls, want the slow one", got)
 	}
