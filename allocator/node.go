@@ -269,6 +269,9 @@ func (n *node) publish(now time.Time) {
 			n.stirred = now
 		}
 	}
+	if s.ready && s.limit == 0 && last.limit > 0 {
+		n.a.events.refused(n.name(), n.stalls[assigning].explain())
+	}
 	if s.ready && n.a.synced() {
 		n.a.advertise(n.name(), n.left(s) > n.left(last))
 		for _, name := range n.names.Load().others {

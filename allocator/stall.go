@@ -114,7 +114,16 @@ func (s *stall) next(now time.Time) (at time.Time) {
 	return at
 }
 
-// reason says why what the action would bring is not to be had.
+// explain says the same as reason, with all that EC2 has answered and what to do.
+func (s *stall) explain() error {
+	if s.why == nil {
+		return s.reason()
+	}
+	return s.why
+}
+
+// reason says why what the action would bring is not to be had, in few texts: they
+// stand on the pods that wait.
 func (s *stall) reason() error {
 	if e, ok := errors.AsType[*cloud.Error](s.why); ok && e.Code != "" {
 		return fmt.Errorf("%w: %s", errStalled, e.Code)

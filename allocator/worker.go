@@ -293,22 +293,23 @@ func (w *worker) redress(ctx context.Context, c ledger.Call, class cloud.Class, 
 		return
 	}
 	w.a.log.Info("EC2 call failed", "node", w.name(), "eni", w.eni, "purpose", c.Purpose.String(), "class", class.String(), "error", err.Error())
+	if class == cloud.OutOfStep {
+		w.mu.Lock()
+		w.doubted = true
+		w.mu.Unlock()
+		w.described, w.pause = time.Time{}, 0
+	}
 	switch {
+	case class == cloud.RetryLater, class == cloud.Lost: // it is tried again, or looked up, by the next steps
 	case class == cloud.Gone:
 		w.a.forget(w.node, "EC2 no longer knows its network interface")
 	case c.Names != nil:
 		w.tellLost(c.Names)
 	case class == cloud.NoRoom:
 		w.denied(ctx, c.Kind)
-	case class == cloud.OutOfStep:
-		w.mu.Lock()
-		w.doubted = true
-		w.mu.Unlock()
-		w.described, w.pause = time.Time{}, 0
+	case class == cloud.Refused && !c.Assign(): // of assigning publish tells
 		w.a.events.refused(w.name(), err)
-	case class == cloud.Refused:
-		w.a.events.refused(w.name(), err)
-	} // what was throttled is tried again, and what is lost looked up, by the next steps
+	}
 }
 
 // lacks notes that the chart of the subnet has nothing for what the node wants.
