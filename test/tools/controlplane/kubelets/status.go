@@ -9,8 +9,12 @@ import (
 // into those that are there; all else replaces what was there.
 
 // rejectedStatus is that of a pod that was not admitted (kubelet.go rejectPod).
-func rejectedStatus(reason, message string) corev1.PodStatus {
-	return corev1.PodStatus{Phase: corev1.PodFailed, Reason: reason, Message: "Pod was rejected: " + message}
+func rejectedStatus(reason, message string, ran bool) corev1.PodStatus {
+	s := corev1.PodStatus{Phase: corev1.PodFailed, Reason: reason, Message: "Pod was rejected: " + message}
+	if ran {
+		s.Conditions = conditions(corev1.ConditionFalse, "PodFailed", corev1.PodReady, corev1.ContainersReady)
+	}
+	return s
 }
 
 func runningStatus(p *corev1.Pod, host string) corev1.PodStatus {

@@ -9,7 +9,7 @@ import (
 )
 
 // Annotations by which a pod says what to play, each a duration. They are told of
-// in test/controlplane/kwok.go.
+// in test/controlplane/kubelets.go.
 const (
 	startAfter    = "kwok.slotwise.dev/start-after"
 	completeAfter = "kwok.slotwise.dev/complete-after"
@@ -54,12 +54,13 @@ func (w *worker) latest() *corev1.Pod {
 }
 
 // reject tells that a pod does not fit, for good (kubelet.go rejectPod). It never
-// counts.
+// counts. One that was running before a restart has a sandbox to be taken down.
 func (w *worker) reject(reason, message string) {
 	defer w.end()
 	p := w.latest()
 	klog.InfoS("Pod was rejected", "pod", klog.KObj(p), "node", p.Spec.NodeName, "reason", reason, "message", message)
-	w.publish(rejectedStatus(reason, message))
+	w.publish(rejectedStatus(reason, message, w.sandbox))
+	w.tearDown()
 	w.removeOnceDeleted()
 }
 
