@@ -80,7 +80,7 @@ clean: ## Remove what was built, the tools included.
 ready = $(if $(KUBEBUILDER_ASSETS),$(wildcard $(KUBEBUILDER_ASSETS)/$(1)))
 
 .PHONY: tools
-tools: $(foreach tool,etcd kube-apiserver kube-scheduler kwok kubectl,$(if $(call ready,$(tool)),,$(TOOLS)/$(tool))) ## Build the local control plane, as far as it is missing.
+tools: $(foreach tool,etcd kube-apiserver kube-scheduler kubelets kwok kubectl,$(if $(call ready,$(tool)),,$(TOOLS)/$(tool))) ## Build the local control plane, as far as it is missing.
 
 # $(call build,name,module,package,how long a cold build takes on two cores)
 define build
@@ -91,6 +91,8 @@ $(eval $(call build,etcd,controlplane,go.etcd.io/etcd/server/v3,10 seconds))
 $(eval $(call build,kwok,controlplane,sigs.k8s.io/kwok/cmd/kwok,20 seconds))
 $(eval $(call build,kube-apiserver,controlplane,k8s.io/kubernetes/cmd/kube-apiserver,5 minutes))
 $(eval $(call build,kube-scheduler,controlplane,k8s.io/kubernetes/cmd/kube-scheduler,1 minute))
+$(eval $(call build,kubelets,controlplane,slotwise.dev/slotwise/test/tools/controlplane/kubelets,1 minute))
+$(TOOLS)/kubelets: $(wildcard test/tools/controlplane/kubelets/*.go)
 $(eval $(call build,kubectl,controlplane,k8s.io/kubernetes/cmd/kubectl,20 seconds))
 $(eval $(call build,golangci-lint,dev,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,3 minutes))
 $(eval $(call build,controller-gen,dev,sigs.k8s.io/controller-tools/cmd/controller-gen,10 seconds))

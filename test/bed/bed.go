@@ -94,7 +94,7 @@ func Start(ctx context.Context, o Options) (_ *Bed, err error) {
 			err = b.Fail(err)
 		}
 	}()
-	say("starting etcd, kube-apiserver and KWOK")
+	say("starting etcd, kube-apiserver and kubelets")
 	if b.Cluster, err = controlplane.Start(ctx, o.Options); err != nil {
 		return nil, err
 	}

@@ -22,13 +22,18 @@ const cooldown = 30 * time.Second
 
 // Breaches lists what must never be, of what was seen so far: an address that
 // two live pods had at once (I1), one that was given again too soon after its
-// pod's end (I2), and one that changed while its pod lived (I5).
+// pod's end (I2), one that changed while its pod lived (I5), and a pod bound through
+// the extender that a kubelet rejected (I9). Of a pod that somebody else has bound
+// that is no wonder.
 func (o *Observer) Breaches() []string {
 	var breaches []string
 	byAddress := map[string][]Sighting{}
 	for _, s := range o.Pods() {
 		if s.Changed != "" {
 			breaches = append(breaches, fmt.Sprintf("I5: the address of %s changed from %s to %s", s.Name, s.Address, s.Changed))
+		}
+		if s.Rejected != "" && s.whole {
+			breaches = append(breaches, fmt.Sprintf("I9: a kubelet rejected %s, %s", s.Name, s.Rejected))
 		}
 		if s.Address != "" {
 			address, _, _ := strings.Cut(s.Address, "/")

@@ -40,10 +40,15 @@ type Sighting struct {
 	// later, which must never be.
 	Address, Changed string
 	HostNetwork      bool
+	// Rejected is what the kubelet said that did not admit the pod.
+	Rejected string
 
 	addressed int64 // the revision in which it got its address; 0: none
 	alive     int64 // the last in which it is known to have lived
 	ended     bool
+	// whole says that it was bound by the write that gave it its address, as the
+	// extender does and nobody else.
+	whole bool
 }
 
 // Bare says that the pod was bound without an address, even for a moment.
@@ -72,7 +77,13 @@ func (o *Observer) Add(obj any) error { return o.Update(obj) }
 func (o *Observer) Update(obj any) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.see(obj.(*corev1.Pod))
+	p := obj.(*corev1.Pod)
+	unbound := o.pods[p.UID].Bound.IsZero()
+	o.see(p)
+	if s := o.pods[p.UID]; unbound && s.Address != "" && !s.Bound.IsZero() {
+		s.whole = true
+		o.pods[p.UID] = s
+	}
 	return nil
 }
 
@@ -130,6 +141,9 @@ func (o *Observer) see(p *corev1.Pod) {
 	}
 	if !over(p) && !s.ended {
 		s.alive = at
+	}
+	if rejected(p) {
+		s.Rejected = p.Status.Reason + ": " + p.Status.Message
 	}
 	o.pods[p.UID] = s
 	if over(p) {

@@ -30,6 +30,12 @@ func Group(name string) func(*controlplane.Node) {
 	return func(n *controlplane.Node) { n.Labels = map[string]string{groupLabel: name} }
 }
 
+// MaxPods is how many pods a node takes, where the 110 of a kubelet that is told
+// nothing are too few.
+func MaxPods(n int64) func(*controlplane.Node) {
+	return func(node *controlplane.Node) { node.Pods = n }
+}
+
 // AddNode starts an EC2 instance that joins the cluster as a Windows node,
 // changed by each of edits, and returns once Slotwise advertises its capacity.
 // The result is the id of its primary network interface.
@@ -178,6 +184,8 @@ type Tally struct {
 	Bare    int            // bound without an address
 	ByNode  map[string]int // running, by node
 	Waiting []string       // those that neither run nor have ended, each with what it waits for
+	// Rejected are those that their kubelet did not admit, each with what it said.
+	Rejected []string
 }
 
 // Tally counts pods as the API server has them now.
@@ -189,6 +197,9 @@ func (b *Bed) Tally(ctx context.Context, namespace string) (Tally, error) {
 	t := Tally{Pods: len(pods.Items), ByNode: map[string]int{}}
 	for i := range pods.Items {
 		p := &pods.Items[i]
+		if rejected(p) {
+			t.Rejected = append(t.Rejected, fmt.Sprintf("%s/%s on %s: %s: %s", p.Namespace, p.Name, p.Spec.NodeName, p.Status.Reason, p.Status.Message))
+		}
 		if p.Status.Phase == corev1.PodPending {
 			t.Waiting = append(t.Waiting, waitsFor(p))
 		}
@@ -207,10 +218,22 @@ func (b *Bed) Tally(ctx context.Context, namespace string) (Tally, error) {
 	return t, nil
 }
 
-// AwaitRunning waits until n pods of a namespace run.
+// rejected says that the kubelet of a pod has not admitted it, for want of something
+// or for a reason of its own (Kubernetes 1.37, pkg/kubelet/lifecycle/predicate.go).
+func rejected(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodFailed &&
+		(strings.HasPrefix(p.Status.Reason, "OutOf") || p.Status.Reason == "UnexpectedAdmissionError")
+}
+
+// AwaitRunning waits until n pods of a namespace run. It does not wait on where a
+// kubelet has rejected one: that one never will.
 func (b *Bed) AwaitRunning(ctx context.Context, namespace string, n int) error {
 	return b.Until(ctx, fmt.Sprintf("%d pods run in %s", n, namespace), func(ctx context.Context) error {
 		t, err := b.Tally(ctx, namespace)
+		if err == nil && t.Running != n && len(t.Rejected) > 0 {
+			return hopeless{fmt.Errorf("%d of %d pods run, kubelets have rejected %d: %s",
+				t.Running, t.Pods, len(t.Rejected), strings.Join(t.Rejected[:min(3, len(t.Rejected))], "; "))}
+		}
 		if err == nil && t.Running != n {
 			err = fmt.Errorf("%d of %d pods run, %d are bound; %d wait: %s",
 				t.Running, t.Pods, t.Bound, len(t.Waiting), strings.Join(t.Waiting[:min(3, len(t.Waiting))], "; "))
@@ -269,7 +292,11 @@ func waitsFor(p *corev1.Pod) string {
 	}
 }
 
-// Until waits, two minutes at the most, until check finds nothing wrong.
+// hopeless is what is wrong for good.
+type hopeless struct{ error }
+
+// Until waits, two minutes at the most, until check finds nothing wrong. What is
+// hopeless it does not wait for.
 func (b *Bed) Until(ctx context.Context, what string, check func(context.Context) error) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
@@ -277,10 +304,10 @@ func (b *Bed) Until(ctx context.Context, what string, check func(context.Context
 		if err == nil || ctx.Err() == nil { // the end of the wait tells nothing; what was wrong before does
 			last = err
 		}
-		return err == nil, nil
+		return err == nil || errors.As(err, new(hopeless)), nil
 	})
-	if err != nil {
-		return fmt.Errorf("wait until %s: %w", what, errors.Join(err, last))
+	if err = errors.Join(err, last); err != nil {
+		return fmt.Errorf("wait until %s: %w", what, err)
 	}
 	return nil
 }

@@ -149,7 +149,7 @@ func (c *chaos) trouble(ctx context.Context) {
 	defer cancel()
 	var all sync.WaitGroup
 	all.Go(func() { (&churn{chaos: c, random: c.random(0)}).run(ctx) })
-	for i, s := range []stream{c.processTrouble(), c.serverTrouble(), c.ec2Trouble(), c.neighbours(), c.switches()} {
+	for i, s := range []stream{c.processTrouble(), c.serverTrouble(), c.ec2Trouble(), c.neighbours(), c.switches(), c.kubeletTrouble()} {
 		all.Go(func() { c.run(ctx, s, c.random(uint64(i)+1)) })
 	}
 	all.Wait()

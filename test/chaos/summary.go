@@ -30,8 +30,8 @@ func (c *chaos) report(ctx context.Context) {
 	for sleep(ctx, tellEvery) {
 		found := c.Violations()
 		n := countPods(c.Lives())
-		c.say("pods %d, running %d, bound %d, ended %d; leaders harmed %d; EC2 calls %d, struck %d; violations %d",
-			n.live, n.running, n.bound, n.ended, c.leadersHarmed(), len(c.EC2.Calls()), c.struck(), broken(found))
+		c.say("pods %d, running %d, bound %d, ended %d, rejected %d; leaders harmed %d; EC2 calls %d, struck %d; violations %d",
+			n.live, n.running, n.bound, n.ended, n.rejected, c.leadersHarmed(), len(c.EC2.Calls()), c.struck(), broken(found))
 		for ; c.told < len(found); c.told++ {
 			c.say("%s: %s", found[c.told].Kind, found[c.told].Text)
 		}
@@ -39,7 +39,7 @@ func (c *chaos) report(ctx context.Context) {
 }
 
 // podCounts are how many pods there are and were.
-type podCounts struct{ seen, live, running, bound, ended int }
+type podCounts struct{ seen, live, running, bound, ended, rejected int }
 
 func countPods(lives []witness.Life) (n podCounts) {
 	n.seen = len(lives)
@@ -54,6 +54,9 @@ func countPods(lives []witness.Life) (n podCounts) {
 		}
 		if l.Running {
 			n.running++
+		}
+		if l.Rejected != "" {
+			n.rejected++
 		}
 	}
 	return n
@@ -96,6 +99,7 @@ func (c *chaos) summary(found []witness.Violation) {
 	row("pods created", n.seen)
 	row("pods bound", n.bound)
 	row("pods ended", n.ended)
+	row("pods rejected by kubelets, bound by whomever", n.rejected)
 	row("times the witness may have missed something", c.Gaps())
 	head("what was done")
 	c.mu.Lock()

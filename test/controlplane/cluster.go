@@ -26,6 +26,8 @@ type Options struct {
 	Tools string
 	// Audit turns the API server's audit log on, see [Cluster.AuditLog].
 	Audit bool
+	// Kubelets say how slow the kubelets of Windows nodes are.
+	Kubelets Kubelets
 }
 
 // Cluster is a running control plane.
@@ -40,21 +42,26 @@ type Cluster struct {
 	AdminKubeconfig string
 	// APIServer can be stopped, frozen, killed and started again.
 	APIServer *APIServer
+	// Kubelets are those of all Windows nodes, as one process. After they have been
+	// stopped or killed, [Cluster.StartKubelets] starts them again.
+	Kubelets *Process
 
-	tools string
-	keep  bool
-	guard *guard
+	tools       string
+	keep        bool
+	guard       *guard
+	kubelets    Kubelets
+	kubeletsURL string
 
 	mu        sync.Mutex
 	processes []*Process
 }
 
-// Start starts etcd, kube-apiserver and KWOK, and returns once they are ready.
+// Start starts etcd, kube-apiserver and the kubelets, and returns once they are ready.
 // The scheduler is started by [Cluster.StartScheduler]. ctx limits the start
 // only; the cluster runs until [Cluster.Stop]. If the start fails, what runs is
 // stopped, and the error names the folder with the logs.
 func Start(ctx context.Context, options Options) (*Cluster, error) {
-	c := &Cluster{Dir: options.Dir, tools: options.Tools, keep: options.Dir != ""}
+	c := &Cluster{Dir: options.Dir, tools: options.Tools, keep: options.Dir != "", kubelets: options.Kubelets}
 	if err := c.prepare(); err != nil {
 		return nil, err
 	}
@@ -103,6 +110,7 @@ func (c *Cluster) start(ctx context.Context, options Options) (err error) {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.startKWOK(ctx) })
+	group.Go(func() error { return c.startKubelets(ctx) })
 	for _, namespace := range []string{"default", "kube-system"} {
 		group.Go(func() error { return c.createDefaultServiceAccount(ctx, namespace) })
 	}

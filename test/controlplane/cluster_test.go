@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// settle is how long a test watches that nothing happens. KWOK plays a stage
-	// within some 10 ms.
+	// settle is how long a test watches that nothing happens. Kubelets act within
+	// some 10 ms.
 	settle = 500 * time.Millisecond
 	// awaitTimeout is how long a test waits for what must happen.
 	awaitTimeout = 30 * time.Second
@@ -33,10 +33,10 @@ func TestMain(m *testing.M) {
 		beOrphaned(dir)
 	}
 	start := time.Now()
-	options := controlplane.Options{Audit: true}
+	options := controlplane.Options{Audit: true, Kubelets: controlplane.Kubelets{NodeLag: nodeLag}}
 	os.Exit(controlplane.Main(m, options, func(ctx context.Context, c *controlplane.Cluster) error {
 		cluster = c
-		fmt.Println("etcd, kube-apiserver and KWOK were ready after", time.Since(start).Round(time.Millisecond))
+		fmt.Println("etcd, kube-apiserver and kubelets were ready after", time.Since(start).Round(time.Millisecond))
 		_, err := c.StartScheduler(ctx, controlplane.Scheduler{})
 		fmt.Println("and kube-scheduler after", time.Since(start).Round(time.Millisecond))
 		return err
@@ -65,10 +65,10 @@ func create(t *testing.T, pod *corev1.Pod) *corev1.Pod {
 }
 
 // bind creates a pod that waits for a scheduler that is not there, and binds it
-// with annotations.
+// with annotations, to any node.
 func bind(t *testing.T, pod *corev1.Pod, node string, annotations map[string]string) {
 	t.Helper()
-	pod.Spec.SchedulerName = "nobody"
+	pod.Spec.SchedulerName, pod.Spec.NodeSelector = "nobody", nil
 	create(t, pod)
 	binding := &corev1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Annotations: annotations},

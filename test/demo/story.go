@@ -25,6 +25,7 @@ const (
 	formula      = slots * 16             // what AWS's formula advertises in prefix mode
 	truth        = (slots - oldPods) * 16 // what a node can really still take
 	asked        = nodes * formula        // pods that users then ask for
+	maxPods      = 250                    // of each node: more than the formula, so that addresses are what is short
 	fit          = nodes * truth          // of which so many can run
 	namespace    = "shop"
 )
@@ -76,7 +77,7 @@ func (s *story) before(ctx context.Context) error {
 	}
 	for i := range nodes {
 		name := fmt.Sprintf("win-%d", i+1)
-		eni, err := s.AddNode(ctx, name, instanceType, bed.Subnet)
+		eni, err := s.AddNode(ctx, name, instanceType, bed.Subnet, bed.MaxPods(maxPods))
 		if err != nil {
 			return err
 		}

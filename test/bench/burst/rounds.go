@@ -19,6 +19,10 @@ import (
 // round pays for first connections and empty caches.
 const warmUp = 50
 
+// maxPods is that of the nodes: as many as their addresses, which alone are to be
+// short.
+const maxPods = 250
+
 // bench is the cluster on which the rounds run.
 type bench struct {
 	*bed.Bed
@@ -90,7 +94,7 @@ func (b *bench) addNodes(ctx context.Context) error {
 	group.SetLimit(16)
 	for i := range b.nodes {
 		group.Go(func() (err error) {
-			b.enis[i], err = b.AddNode(ctx, "win-"+strconv.Itoa(i), b.instanceType, bed.Subnet)
+			b.enis[i], err = b.AddNode(ctx, "win-"+strconv.Itoa(i), b.instanceType, bed.Subnet, bed.MaxPods(maxPods))
 			return err
 		})
 		group.Go(func() error {

@@ -22,11 +22,12 @@ const (
 	BoundBare   Kind = "pods bound without an address"                   // I4
 	NotOnENI    Kind = "addresses unassigned while held by a live pod"   // I5
 	Changed     Kind = "addresses that changed while their pod lived"    // I5
+	Rejected    Kind = "pods that a kubelet rejected"                    // I9
 	SlotLost    Kind = "slots lost, or figures that were not so at rest" // I6, I8
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{HeldTwice, ReusedEarly, CallFailed, BoundBare, NotOnENI, Changed, SlotLost}
+var Kinds = []Kind{HeldTwice, ReusedEarly, CallFailed, BoundBare, NotOnENI, Changed, Rejected, SlotLost}
 
 // Violation is one time that a promise was broken, for certain.
 type Violation struct {
@@ -73,7 +74,7 @@ type world struct {
 
 // judge finds every violation that is certain, in order of time.
 func judge(e evidence) []Violation {
-	all := slices.Concat(e.bare(), e.changed(), e.successions(), e.missing(), e.failedCalls())
+	all := slices.Concat(e.bare(), e.changed(), e.rejected(), e.successions(), e.missing(), e.failedCalls())
 	slices.SortStableFunc(all, func(a, b Violation) int { return a.At.Compare(b.At) })
 	return all
 }
@@ -85,6 +86,20 @@ func (e evidence) bare() (found []Violation) {
 			found = append(found, Violation{
 				Kind: BoundBare, At: e.clock.NotBefore(l.Bare), ENI: e.world.eni[l.Node],
 				Text: fmt.Sprintf("%s was bound to %s without an address", l.Name, l.Node),
+			})
+		}
+	}
+	return found
+}
+
+// rejected finds pods that were bound through the extender and did not fit to their
+// kubelet. Of a pod that somebody else has bound that is no wonder.
+func (e evidence) rejected() (found []Violation) {
+	for _, l := range e.pods {
+		if l.Rejected != "" && l.Scheduler == e.world.scheduler {
+			found = append(found, Violation{
+				Kind: Rejected, At: e.clock.NotBefore(l.Alive + 1), Address: l.Address, ENI: e.world.eni[l.Node],
+				Text: fmt.Sprintf("the kubelet of %s rejected %s, %s", l.Node, l.Name, l.Rejected),
 			})
 		}
 	}

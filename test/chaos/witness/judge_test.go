@@ -172,6 +172,12 @@ func TestJudge(t *testing.T) {
 		"I5: assigned only after it was given": {
 			pods: []Life{life("a", 10, 0)}, changes: []ec2sim.Change{assigned(eni, block, 20, 1)}, want: []Kind{NotOnENI},
 		},
+		"I9: rejected by its kubelet": {
+			pods: []Life{life("a", 10, 20).with(func(l *Life) { l.Rejected = "OutOfpods: full" })}, changes: there, want: []Kind{Rejected},
+		},
+		"rejected, and bound by another scheduler": {
+			pods: []Life{life("a", 10, 20).with(func(l *Life) { l.Rejected, l.Scheduler = "OutOfpods: full", "plain" })}, changes: there,
+		},
 		"I5: changed": {
 			pods: []Life{life("a", 10, 0).with(func(l *Life) { l.Changed = address.Next() })}, changes: there, want: []Kind{Changed},
 		},

@@ -2,6 +2,7 @@ package witness
 
 import (
 	"net/netip"
+	"strings"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,7 +27,8 @@ type Life struct {
 	Alive int64 // last known to live; the pod may have lived on
 	Ended int64 // by then its end was known; 0: it lives
 
-	Running bool
+	Running  bool
+	Rejected string // what the kubelet said that did not admit it
 }
 
 // certain says whether it is certain that the pod lived and had its address at a
@@ -114,6 +116,7 @@ func (s *pods) see(p *corev1.Pod) {
 	}
 	now := revision.Of(p.ResourceVersion)
 	if !live(p) {
+		l.Rejected = rejection(p)
 		s.end(p.UID, now-1, now)
 		return
 	}
@@ -157,6 +160,16 @@ func (s *pods) lives() []Life {
 		all = append(all, c)
 	}
 	return all
+}
+
+// rejection is what a kubelet says of a pod that it has not admitted, for want of
+// something or for a reason of its own (Kubernetes 1.37,
+// pkg/kubelet/lifecycle/predicate.go).
+func rejection(p *corev1.Pod) string {
+	if strings.HasPrefix(p.Status.Reason, "OutOf") || p.Status.Reason == "UnexpectedAdmissionError" {
+		return p.Status.Reason + ": " + p.Status.Message
+	}
+	return ""
 }
 
 // addressOf reads the address that the CNI plugin would give to a pod; invalid

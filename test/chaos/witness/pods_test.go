@@ -59,6 +59,24 @@ func TestPods(t *testing.T) {
 			},
 			want: Life{Bound: 20, From: 20, Alive: 29, Ended: 30},
 		},
+		"is rejected": {
+			see: func(s *pods) error {
+				_ = s.Add(bound)
+				p := version("u", 30, "n", a, corev1.PodFailed)
+				p.Status.Reason, p.Status.Message = "OutOfpods", "full"
+				return s.Update(p)
+			},
+			want: Life{Bound: 20, From: 20, Alive: 29, Ended: 30, Rejected: "OutOfpods: full"},
+		},
+		"fails": {
+			see: func(s *pods) error {
+				_ = s.Add(bound)
+				p := version("u", 30, "n", a, corev1.PodFailed)
+				p.Status.Reason = "Evicted"
+				return s.Update(p)
+			},
+			want: Life{Bound: 20, From: 20, Alive: 29, Ended: 30},
+		},
 		"ends while the watch is cut": {
 			see:  func(s *pods) error { _ = s.Add(bound); return s.Replace(nil, "50") },
 			want: Life{Bound: 20, From: 20, Alive: 20, Ended: 50},
@@ -84,7 +102,7 @@ func TestPods(t *testing.T) {
 				if l.UID != "u" {
 					continue
 				}
-				got := Life{Bound: l.Bound, Bare: l.Bare, From: l.From, Alive: l.Alive, Ended: l.Ended}
+				got := Life{Bound: l.Bound, Bare: l.Bare, From: l.From, Alive: l.Alive, Ended: l.Ended, Rejected: l.Rejected}
 				if got != test.want {
 					t.Errorf("seen %+v, want %+v", got, test.want)
 				}

@@ -89,72 +89,109 @@ func TestStartsAtOnce(t *testing.T) {
 	}
 }
 
+// kinds are the nodes whose kubelets are different programs.
+var kinds = map[string]controlplane.Node{
+	"Linux":   {},
+	"Windows": {Windows: true},
+}
+
+// anAddress is of pods that need one and never meet.
+var anAddress = map[string]string{address: "10.1.0.19/32"}
+
 func TestStartsLater(t *testing.T) {
-	namespace := cluster.NewNamespace(t)
-	node := cluster.NewNode(t, controlplane.Node{})
-	pod := newPod(namespace, "pod")
-	pod.Annotations = map[string]string{controlplane.StartAfterAnnotation: "2s"}
-	bind(t, pod, node.Name, nil)
-	stays(t, namespace, "pod", corev1.PodPending)
-	awaitPod(t, namespace, "pod", inPhase(corev1.PodRunning))
+	for name, kind := range kinds {
+		t.Run(name, func(t *testing.T) {
+			namespace := cluster.NewNamespace(t)
+			node := cluster.NewNode(t, kind)
+			pod := newPod(namespace, "pod")
+			pod.Annotations = map[string]string{controlplane.StartAfterAnnotation: "2s"}
+			bind(t, pod, node.Name, anAddress)
+			stays(t, namespace, "pod", corev1.PodPending)
+			awaitPod(t, namespace, "pod", inPhase(corev1.PodRunning))
+		})
+	}
 }
 
 func TestDeletedPodVanishes(t *testing.T) {
-	const finalizer = "example.com/hold"
-	namespace := cluster.NewNamespace(t)
-	node := cluster.NewNode(t, controlplane.Node{})
-	pods := cluster.Client.CoreV1().Pods(namespace)
-	remove := func(name string) {
-		t.Helper()
-		if err := pods.Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
-			t.Fatal(err)
-		}
+	for name, kind := range kinds {
+		t.Run(name, func(t *testing.T) {
+			namespace := cluster.NewNamespace(t)
+			node := cluster.NewNode(t, kind)
+
+			bind(t, newPod(namespace, "running"), node.Name, anAddress)
+			awaitPod(t, namespace, "running", inPhase(corev1.PodRunning))
+			remove(t, namespace, "running")
+			awaitGone(t, namespace, "running")
+
+			slow := newPod(namespace, "slow")
+			slow.Annotations = map[string]string{controlplane.StopAfterAnnotation: "2s"}
+			bind(t, slow, node.Name, anAddress)
+			awaitPod(t, namespace, "slow", inPhase(corev1.PodRunning))
+			remove(t, namespace, "slow")
+			stays(t, namespace, "slow", corev1.PodRunning)
+			awaitGone(t, namespace, "slow")
+
+			bind(t, newPod(namespace, "starts"), node.Name, nil) // on Windows it cannot
+			remove(t, namespace, "starts")
+			awaitGone(t, namespace, "starts")
+		})
 	}
+}
 
-	bind(t, newPod(namespace, "running"), node.Name, nil)
-	awaitPod(t, namespace, "running", inPhase(corev1.PodRunning))
-	remove("running")
-	awaitGone(t, namespace, "running")
+// TestHeldPodVanishes shows a deleted pod that somebody holds by a finalizer: on
+// Windows it is told by its phase that it has ended, as kubelets do.
+func TestHeldPodVanishes(t *testing.T) {
+	const finalizer = "example.com/hold"
+	for name, want := range map[string]corev1.PodPhase{"Linux": corev1.PodRunning, "Windows": corev1.PodSucceeded} {
+		t.Run(name, func(t *testing.T) {
+			namespace := cluster.NewNamespace(t)
+			node := cluster.NewNode(t, kinds[name])
+			held := newPod(namespace, "held")
+			held.Finalizers = []string{finalizer}
+			bind(t, held, node.Name, anAddress)
+			awaitPod(t, namespace, "held", inPhase(corev1.PodRunning))
+			remove(t, namespace, "held")
+			stays(t, namespace, "held", want)
+			free := []byte(`{"metadata":{"finalizers":null}}`)
+			pods := cluster.Client.CoreV1().Pods(namespace)
+			if _, err := pods.Patch(t.Context(), "held", types.MergePatchType, free, metav1.PatchOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			awaitGone(t, namespace, "held")
+		})
+	}
+}
 
-	held := newPod(namespace, "held")
-	held.Finalizers = []string{finalizer}
-	bind(t, held, node.Name, nil)
-	awaitPod(t, namespace, "held", inPhase(corev1.PodRunning))
-	remove("held")
-	stays(t, namespace, "held", corev1.PodRunning)
-	free := []byte(`{"metadata":{"finalizers":null}}`)
-	if _, err := pods.Patch(t.Context(), "held", types.MergePatchType, free, metav1.PatchOptions{}); err != nil {
+// remove deletes a pod with its grace period.
+func remove(t *testing.T, namespace, name string) {
+	t.Helper()
+	if err := cluster.Client.CoreV1().Pods(namespace).Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	awaitGone(t, namespace, "held")
-
-	slow := newPod(namespace, "slow")
-	slow.Annotations = map[string]string{controlplane.StopAfterAnnotation: "2s"}
-	bind(t, slow, node.Name, nil)
-	awaitPod(t, namespace, "slow", inPhase(corev1.PodRunning))
-	remove("slow")
-	stays(t, namespace, "slow", corev1.PodRunning)
-	awaitGone(t, namespace, "slow")
 }
 
 func TestJobCompletes(t *testing.T) {
-	namespace := cluster.NewNamespace(t)
-	node := cluster.NewNode(t, controlplane.Node{})
-	pod := newPod(namespace, "job")
-	pod.Annotations = map[string]string{controlplane.CompleteAfterAnnotation: "2s"}
-	bind(t, pod, node.Name, nil)
-	awaitPod(t, namespace, "job", inPhase(corev1.PodRunning))
-	stays(t, namespace, "job", corev1.PodRunning)
-	pod = awaitPod(t, namespace, "job", inPhase(corev1.PodSucceeded))
-	if hasCondition(pod, corev1.PodReady) {
-		t.Error("a pod that has succeeded is Ready")
-	}
-	if state := pod.Status.ContainerStatuses[0].State; state.Terminated == nil || state.Running != nil {
-		t.Errorf("its container is not terminated: %+v", state)
+	for name, kind := range kinds {
+		t.Run(name, func(t *testing.T) {
+			namespace := cluster.NewNamespace(t)
+			node := cluster.NewNode(t, kind)
+			pod := newPod(namespace, "job")
+			pod.Annotations = map[string]string{controlplane.CompleteAfterAnnotation: "2s"}
+			bind(t, pod, node.Name, anAddress)
+			awaitPod(t, namespace, "job", inPhase(corev1.PodRunning))
+			stays(t, namespace, "job", corev1.PodRunning)
+			pod = awaitPod(t, namespace, "job", inPhase(corev1.PodSucceeded))
+			if hasCondition(pod, corev1.PodReady) {
+				t.Error("a pod that has succeeded is Ready")
+			}
+			if state := pod.Status.ContainerStatuses[0].State; state.Terminated == nil || state.Running != nil {
+				t.Errorf("its container is not terminated: %+v", state)
+			}
+		})
 	}
 }
 
-// TestNodeKeepsWhatOthersWrite shows that KWOK leaves the extended resource and
+// TestNodeKeepsWhatOthersWrite shows that kubelets leave the extended resource and
 // taints alone, when a node comes and when it comes back.
 func TestNodeKeepsWhatOthersWrite(t *testing.T) {
 	const advertised = "vpc.amazonaws.com/PrivateIPv4Address"
