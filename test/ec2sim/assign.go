@@ -3,6 +3,7 @@ package ec2sim
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -75,13 +76,21 @@ func (eni *networkInterface) admitNamed(named Slots) error {
 			return refuse(CodeInvalidValue, "%s is no /28 on a boundary of 16 addresses", p)
 		}
 	}
+	var taken []string
 	for i, p := range named.ranges() {
 		if overlapsAny(p, named.ranges()[:i]) {
 			return refuse(CodeInvalidValue, "%s is asked for twice", p)
 		}
-		if !eni.subnet.space.assignable(p) {
+		switch {
+		case eni.subnet.space.assignable(p):
+		case eni.subnet.space.held(p) && p.IsSingleIP():
+			taken = append(taken, p.Addr().String())
+		default:
 			return refuse(CodeInvalidValue, "%s is in use, reserved, or not in subnet %s", p, eni.subnet.id)
 		}
+	}
+	if len(taken) > 0 {
+		return refuse(CodeInvalidValue, "[%s] assigned, but move is not allowed.", strings.Join(taken, ", "))
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package ec2sim
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -134,10 +133,6 @@ func (i *instance) state(asOf time.Time) stateAnswer {
 	return stateAnswer{16, "running"}
 }
 
-func (i *instance) dnsName() string {
-	return fmt.Sprintf("ip-%s.ec2.internal", strings.ReplaceAll(i.address.String(), ".", "-"))
-}
-
 // describe gives of a terminated instance only what EC2 goes on showing.
 // Hypervisor is "xen" for every instance, nitro included, as EC2 documents;
 // only DescribeInstanceTypes tells them apart.
@@ -154,7 +149,7 @@ func (i *instance) describe(asOf time.Time) instanceAnswer {
 	if i.terminated.at(asOf) {
 		return a
 	}
-	a.DNSName, a.Address, a.Subnet, a.VPC = i.dnsName(), i.address.String(), i.subnet.id, vpcID
+	a.DNSName, a.Address, a.Subnet, a.VPC = i.dnsName, i.address.String(), i.subnet.id, vpcID
 	for _, eni := range i.interfaces {
 		inside := eni.describe(asOf)
 		inside.Zone, inside.Attachment.Instance = "", ""

@@ -205,7 +205,7 @@ func TestDescribeInstances(t *testing.T) {
 		"subnet":     subnetA,
 		"zone":       "eu-west-1a",
 		"platform":   types.PlatformValues("windows"), // as EC2 spells it
-		"name":       "ip-10-0-0-4.ec2.internal",
+		"name":       "ip-10-0-0-4.eu-west-1.compute.internal",
 		"address":    "10.0.0.4",
 		"interface":  eni.ID,
 		"device":     int32(0),

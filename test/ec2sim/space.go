@@ -130,6 +130,11 @@ func (s *space) assignable(p netip.Prefix) bool {
 	})
 }
 
+// held says whether somebody holds any address of p.
+func (s *space) held(p netip.Prefix) bool {
+	return slices.ContainsFunc(s.at(p), func(c cell) bool { return c.holder != "" })
+}
+
 // candidate is a free address or block, by the index of its first cell.
 type candidate struct {
 	index int

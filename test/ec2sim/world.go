@@ -1,10 +1,12 @@
 package ec2sim
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -32,6 +34,11 @@ type Instance struct {
 	Subnet string `json:"subnet"`
 	// Address is the primary address; left out, EC2 chooses one.
 	Address netip.Addr `json:"address,omitzero"`
+	// DNSName is PrivateDnsName; left out, EC2 makes the IP name of the primary
+	// address, such as ip-10-0-0-5.us-west-2.compute.internal. Where the subnet
+	// asks for resource names it is the instance id with the same end
+	// (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-naming.html).
+	DNSName string `json:"dnsName,omitempty"`
 }
 
 // Interface is a network interface as it is now.
@@ -114,6 +121,7 @@ type instance struct {
 	kind       Type
 	subnet     *subnet
 	address    netip.Addr // the primary one
+	dnsName    string
 	launched   time.Time
 	interfaces []*networkInterface
 	terminated history[bool]
@@ -214,9 +222,20 @@ func (w *world) addInstance(i Instance) (*networkInterface, error) {
 		return nil, err
 	}
 	vm.address = eni.primary
+	vm.dnsName = cmp.Or(i.DNSName, ipName(eni.primary, s.zone))
 	vm.terminated.set(vm.launched, false)
 	w.instances[i.ID] = vm
 	return eni, nil
+}
+
+// ipName is the private DNS name that EC2 makes of an address. The region of a
+// zone is its name without the last letter.
+func ipName(a netip.Addr, zone string) string {
+	end := "ec2.internal"
+	if region := zone[:max(0, len(zone)-1)]; region != "us-east-1" {
+		end = region + ".compute.internal"
+	}
+	return fmt.Sprintf("ip-%s.%s", strings.ReplaceAll(a.String(), ".", "-"), end)
 }
 
 // addInterface makes an interface at primary, or at an address that EC2

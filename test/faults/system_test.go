@@ -194,6 +194,9 @@ func (s *system) watched(configMap types.NamespacedName) cache.Options {
 	s.must(err)
 	for object, by := range o.ByObject {
 		if _, ok := object.(*corev1.Node); ok {
+			if by.Label == nil {
+				by.Label = labels.Everything()
+			}
 			by.Label = by.Label.Add(*mine)
 			o.ByObject[object] = by
 		}
@@ -256,6 +259,20 @@ func (s *system) await(what string, check func() error) {
 		time.Sleep(pause)
 		pause = min(pause*5/4, lastPause)
 	}
+}
+
+// within waits like await, but no longer than limit, and lets the test go on.
+func (s *system) within(limit time.Duration, what string, check func() error) bool {
+	s.t.Helper()
+	began := time.Now()
+	err := check()
+	for ; err != nil && time.Since(began) < limit; err = check() {
+		time.Sleep(firstPause)
+	}
+	if err != nil {
+		s.t.Errorf("within %s: %s: %v", limit, what, err)
+	}
+	return err == nil
 }
 
 // diary keeps what Slotwise logs, for a test that fails.

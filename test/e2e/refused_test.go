@@ -1,0 +1,65 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/ec2sim"
+)
+
+// TestPodsLeaveARefusedNode has EC2 refuse every assign for one of two nodes, each time
+// with another code. Pods that fit on the other run there within seconds, the first
+// advertises what it has, and once the cause is gone it takes the pod that waits for it.
+func TestPodsLeaveARefusedNode(t *testing.T) {
+	t.Parallel()
+	const (
+		free     = 16 // of the node's warm prefix
+		pods     = 60
+		patience = 12 * time.Second // until all run; on a machine that does nothing else it takes 2 s
+		recovery = 70 * time.Second
+	)
+	s := start(t, bed.Options{Settings: prefixMode})
+	for _, code := range []string{
+		"UnauthorizedOperation", "OperationNotPermitted", "SomethingNew",
+		"PrivateIpAddressLimitExceeded", "RequestLimitExceeded", "InternalError",
+	} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			namespace := s.namespace(t)
+			bad, good := "bad-"+strings.ToLower(code), "good-"+strings.ToLower(code)
+			check.Must(t, check.ErrorOf(s.AddNode(t.Context(), bad, "t3.medium", bed.Subnet, bed.Group(code))))
+			check.Must(t, check.ErrorOf(s.AddNode(t.Context(), good, "t3.medium", bed.Subnet, bed.Group(code))))
+			s.awaitCapacity(t, []string{bad, good}, bed.Capacity{Advertised: 5 * 16, Remaining: 5 * 16})
+			mend := s.EC2.Inject(ec2sim.Fault{Kind: ec2sim.Refuse, Action: "AssignPrivateIpAddresses", ENI: s.Interface(bad).ID, Code: code})
+
+			began := time.Now()
+			check.Must(t, s.CreatePods(t.Context(), namespace, "pod", pods, bed.OnGroup(code)))
+			check.Must(t, s.AwaitRunning(t.Context(), namespace, pods))
+			if took := time.Since(began); took > patience {
+				t.Errorf("%d pods, for which there is room, ran after %s, want %s at the most", pods, took.Round(time.Second), patience)
+			}
+			tally, err := s.Tally(t.Context(), namespace)
+			check.Must(t, err)
+			rest := free - tally.ByNode[bad]
+			check.Must(t, s.CreatePods(t.Context(), namespace, "rest", rest, bed.OnNode(bad)))
+			check.Must(t, s.AwaitRunning(t.Context(), namespace, pods+rest))
+			check.Must(t, s.CreatePods(t.Context(), namespace, "waits", 1, bed.OnNode(bad)))
+			s.awaitCapacity(t, []string{bad}, bed.Capacity{Advertised: free})
+			if code == "UnauthorizedOperation" {
+				check.Must(t, s.AwaitEvent(t.Context(), "Node", "", bad, allocator.ReasonRefused, code))
+			}
+
+			mend()
+			mended := time.Now()
+			check.Must(t, s.AwaitRunning(t.Context(), namespace, pods+rest+1))
+			if took := time.Since(mended); took > recovery {
+				t.Errorf("the pod that waits for the node ran %s after the cause was gone, want %s at the most", took.Round(time.Second), recovery)
+			}
+			s.awaitCapacity(t, []string{bad}, bed.Capacity{Advertised: 5 * 16, Remaining: 4*16 - 1})
+		})
+	}
+}
