@@ -160,7 +160,7 @@ func (n *node) refusal() error {
 func (n *node) unfit(now time.Time) error {
 	n.settleClaim()
 	c := n.ledger.Counts()
-	available, limit := n.budget.available(c.Mode), n.stalls[assigning].limit(now)
+	available, limit := n.budget.available(c.Mode), n.limit(now)
 	if limit == 0 {
 		c.Arriving = 0 // what a call that hangs may bring
 	}

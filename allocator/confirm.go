@@ -48,7 +48,7 @@ func (a *Allocator) confirmOn(ctx context.Context, n *node, eni string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.ready && n.ledger.Compare(i.Blocks, i.AsOf) {
-		n.doubted = true
+		n.doubt()
 		n.poke()
 	}
 }

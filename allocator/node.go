@@ -32,23 +32,24 @@ type node struct {
 	summary   atomic.Pointer[summary] // what the extender and the advertiser read
 	nominated atomic.Bool             // there are nominations on it
 
-	mu        sync.Mutex
-	ledger    *ledger.Ledger
-	retired   bool                     // another node has taken this one's place, or none
-	known     bool                     // EC2 and the API server have both been read
-	ready     bool                     // and addresses can be had
-	doubted   bool                     // the ENI must be described before it is changed
-	own       claim                    // blocks set aside for what is to come
-	inFlight  claim                    // blocks set aside for the assign in flight
-	stalls    [2]stall                 // of assigning and of unassigning
-	restores  map[netip.Prefix]restore // blocks that live pods had lost of late
-	bindings  map[types.UID]*binding
-	pods      map[types.UID]pod // bound to its Nodes, as the watch has shown them
-	asked     map[string]int    // how much of the resource those ask for, by Node
-	aftermath []aftermath       // of those that have ended; see outlive
-	shown     shown             // totals of the Node that offers its capacity
-	stirred   time.Time         // when its use changed first since its pool was as it should be; zero: not since
-	given     time.Time         // when an address was given last
+	mu           sync.Mutex
+	ledger       *ledger.Ledger
+	retired      bool // another node has taken this one's place, or none
+	known        bool // EC2 and the API server have both been read
+	ready        bool // and addresses can be had
+	doubted      bool // the ENI must be described before it is changed
+	doubtedSince time.Time
+	own          claim                    // blocks set aside for what is to come
+	inFlight     claim                    // blocks set aside for the assign in flight
+	stalls       [2]stall                 // of assigning and of unassigning
+	restores     map[netip.Prefix]restore // blocks that live pods had lost of late
+	bindings     map[types.UID]*binding
+	pods         map[types.UID]pod // bound to its Nodes, as the watch has shown them
+	asked        map[string]int    // how much of the resource those ask for, by Node
+	aftermath    []aftermath       // of those that have ended; see outlive
+	shown        shown             // totals of the Node that offers its capacity
+	stirred      time.Time         // when its use changed first since its pool was as it should be; zero: not since
+	given        time.Time         // when an address was given last
 
 	record record
 }
@@ -128,7 +129,7 @@ func (n *node) update(f func(l *ledger.Ledger, now time.Time)) {
 	if n.ready && n.a.active() {
 		n.serveWaiting(now)
 	}
-	if n.stalls[assigning].limit(now) == 0 {
+	if n.limit(now) == 0 {
 		n.refuseUnfit()
 	}
 	n.settleClaim()
@@ -190,7 +191,7 @@ func (n *node) due(now time.Time) bool {
 	cooled := n.ledger.NextFree()
 	return n.ready && (!cooled.IsZero() && !cooled.After(now) ||
 		len(n.aftermath) > 0 && !now.Before(n.aftermath[0].until) ||
-		n.stalls[assigning].limit(now) != n.summary.Load().limit)
+		n.limit(now) != n.summary.Load().limit)
 }
 
 // contested takes back an address that a live pod elsewhere has, and rests it.
@@ -213,7 +214,7 @@ func (n *node) compare(b *budget, shown cloud.Subnet) {
 		return
 	}
 	if blocks, there := shown.Interfaces[n.eni]; !there || n.ledger.Compare(blocks, shown.AsOf) {
-		n.doubted = true
+		n.doubt()
 		n.poke()
 	}
 }
@@ -250,7 +251,7 @@ func (n *node) settleClaim() {
 		n.budget.unclaim(n.own.kind, n.own.count)
 		n.own = claim{kind: c.Mode}
 	}
-	if need := min(n.toCome(c), c.Open, n.stalls[assigning].limit(time.Now())); need > n.own.count {
+	if need := min(n.toCome(c), c.Open, n.limit(time.Now())); need > n.own.count {
 		n.own.count += n.budget.claim(c.Mode, need-n.own.count)
 	} else {
 		n.budget.unclaim(c.Mode, n.own.count-need)
@@ -283,7 +284,7 @@ func (n *node) publish(now time.Time) {
 
 // sum sums the node up. Caller holds n.mu.
 func (n *node) sum(now time.Time) *summary {
-	s := &summary{Counts: n.ledger.Counts(), ready: n.ready, own: n.own.count, limit: n.stalls[assigning].limit(now)}
+	s := &summary{Counts: n.ledger.Counts(), ready: n.ready, own: n.own.count, limit: n.limit(now)}
 	if s.limit == 0 {
 		s.Arriving = 0 // what a call that hangs may bring
 	}

@@ -70,7 +70,9 @@ func (n *node) seen(b *budget, shown cloud.Subnet) {
 	n.mu.Lock()
 	here := n.known && n.budget == b
 	blocks, there := shown.Interfaces[n.eni]
-	n.doubted = here && !there
+	if n.doubted = false; here && !there {
+		n.doubt()
+	}
 	n.mu.Unlock()
 	switch {
 	case here && there:

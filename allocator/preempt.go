@@ -65,7 +65,7 @@ func (a *Allocator) comes(n *node, victims []types.UID, pod extender.Pod) bool {
 		return false
 	}
 	c, returned := n.ledger.After(victims)
-	blocks := min(n.own.count+n.budget.available(c.Mode)+returned, n.stalls[assigning].limit(time.Now()))
+	blocks := min(n.own.count+n.budget.available(c.Mode)+returned, n.limit(time.Now()))
 	return c.Remaining(blocks) > others
 }
 

@@ -12,7 +12,7 @@ import (
 // up to a limit, and is as short as at first once the cause is gone.
 var (
 	// An action of EC2 that was throttled, or whose answer was lost.
-	unansweredPause = pause{first: time.Second, last: 30 * time.Second}
+	unansweredPause = pause{first: 500 * time.Millisecond, last: 30 * time.Second}
 	// An action that EC2 refuses on an interface.
 	refusedPause = pause{first: 10 * time.Second, last: 5 * time.Minute}
 	// A describe of an interface that is in doubt.
@@ -35,7 +35,7 @@ func (p pause) after(before time.Duration) time.Duration {
 
 // stallAfter is how long EC2 may fail to do what it is asked, for reasons that may pass,
 // before only what is free counts as capacity: pods that wait can go elsewhere.
-const stallAfter = 10 * time.Second
+const stallAfter = 5 * time.Second
 
 // hangsAfter is how long a call may take before it counts as one that will not be
 // answered: a little less than a bind waits.
@@ -129,4 +129,23 @@ func (s *stall) reason() error {
 		return fmt.Errorf("%w: %s", errStalled, e.Code)
 	}
 	return fmt.Errorf("%w: it does not answer", errStalled)
+}
+
+// doubt notes that the ENI may not be as the ledger has it. Caller holds n.mu.
+func (n *node) doubt() {
+	if !n.doubted {
+		n.doubted, n.doubtedSince = true, time.Now()
+	}
+}
+
+// limit is how many blocks EC2 may be counted on for: none as well where the ENI has
+// been in doubt for long, since nothing is asked for it then. Caller holds n.mu.
+func (n *node) limit(now time.Time) int {
+	if n.doubted && !now.Before(n.doubtedSince.Add(stallAfter)) {
+		return 0
+	}
+	if lost := n.ledger.InDoubtSince(); !lost.IsZero() && !now.Before(lost.Add(stallAfter)) {
+		return 0
+	}
+	return n.stalls[assigning].limit(now)
 }

@@ -295,7 +295,7 @@ func (w *worker) redress(ctx context.Context, c ledger.Call, class cloud.Class, 
 	w.a.log.Info("EC2 call failed", "node", w.name(), "eni", w.eni, "purpose", c.Purpose.String(), "class", class.String(), "error", err.Error())
 	if class == cloud.OutOfStep {
 		w.mu.Lock()
-		w.doubted = true
+		w.doubt()
 		w.mu.Unlock()
 		w.described, w.pause = time.Time{}, 0
 	}

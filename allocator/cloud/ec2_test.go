@@ -85,7 +85,7 @@ func TestLookups(t *testing.T) {
 	}
 
 	i, err := c.Instance(t.Context(), "i-1")
-	if want := (cloud.Instance{ID: "i-1", Type: "t3.xlarge", PrimaryENI: eni.ID, SubnetID: subnetID, State: "running", DNSName: "ip-10-0-0-4.ec2.internal"}); i != want || err != nil {
+	if want := (cloud.Instance{ID: "i-1", Type: "t3.xlarge", PrimaryENI: eni.ID, SubnetID: subnetID, State: "running", DNSName: "ip-10-0-0-4.eu-west-1.compute.internal"}); i != want || err != nil {
 		t.Errorf("instance is %+v, %v, want %+v", i, err, want)
 	}
 	limits, err := c.Limits(t.Context(), "t3.xlarge")

@@ -90,6 +90,14 @@ func (l *Ledger) InFlight() bool { return l.pending != nil && l.pending.lost.IsZ
 // InDoubt says that an answer was lost and not looked up yet.
 func (l *Ledger) InDoubt() bool { return l.pending != nil && !l.pending.lost.IsZero() }
 
+// InDoubtSince is when the answer was lost that is not looked up yet; zero: none.
+func (l *Ledger) InDoubtSince() time.Time {
+	if l.pending == nil {
+		return time.Time{}
+	}
+	return l.pending.lost
+}
+
 // add enters a block, with the pods that are known to hold its addresses and
 // the cooldowns that began while it was elsewhere.
 func (l *Ledger) add(b *block, now time.Time) {
