@@ -39,6 +39,13 @@ func TestI5InstanceRegistersAgain(t *testing.T) {
 		Name: "second", ProviderID: old.Spec.ProviderID, InstanceType: "t3.medium", Windows: true,
 	})))
 
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(time.Second) {
+		for _, block := range blocks {
+			if !slices.Contains(s.Interface(first).Prefixes, block) {
+				t.Fatalf("I5: %s was unassigned under pods that live, %s after the second Node had come", block, time.Since(began).Round(time.Second))
+			}
+		}
+	}
 	// Both are Ready, and EC2 calls the instance by neither name: the newest offers.
 	check.Must(t, s.AwaitEvent(t.Context(), "Node", "", first, "DuplicateNode", "second"))
 	check.Must(t, s.Until(t.Context(), "the second offers what pods of both leave", func(ctx context.Context) error {
@@ -48,13 +55,6 @@ func TestI5InstanceRegistersAgain(t *testing.T) {
 		}
 		return err
 	}))
-	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(time.Second) {
-		for _, block := range blocks {
-			if !slices.Contains(s.Interface(first).Prefixes, block) {
-				t.Fatalf("I5: %s was unassigned under pods that live", block)
-			}
-		}
-	}
 
 	check.Must(t, s.DeleteNode(t.Context(), first))
 	check.Must(t, s.CreatePods(t.Context(), namespace, "late", late, bed.OnNode("second")))

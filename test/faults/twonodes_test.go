@@ -126,18 +126,20 @@ func TestI5NodeMadeAgain(t *testing.T) {
 // mode for as long as the pod lives, and goes after it.
 func TestI5PodOfUnknownNode(t *testing.T) {
 	t.Parallel()
-	for name, labels := range map[string]map[string]string{
-		"a Linux Node": {vpc.LabelOS: "linux"},
-		"no Node":      nil,
+	for name, add := range map[string]func(s *system, stranger node){
+		"a Linux Node": func(s *system, stranger node) { s.register(stranger, map[string]string{vpc.LabelOS: "linux"}) },
+		"a Node without the label": func(s *system, stranger node) {
+			s.register(stranger, map[string]string{vpc.LabelOS: "linux"})
+			s.label(stranger, nil)
+		},
+		"no Node": func(*system, node) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t, prefixMode)
 			n := s.node(fiveSlots)
 			stranger := node{name: s.namespace + "-" + rand.String(5), instance: n.instance, eni: n.eni}
-			if labels != nil {
-				s.register(stranger, labels)
-			}
+			add(s, stranger)
 			block := s.eni(n).Prefixes[0]
 			p := s.annotateByHand(stranger, block.Addr().Next().Next())
 			time.Sleep(time.Second) // the watch is to have shown it
