@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"slotwise.dev/slotwise/allocator"
 	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/ec2sim"
@@ -20,7 +22,6 @@ import (
 func TestRefusalThatLasts(t *testing.T) {
 	t.Parallel()
 	const (
-		patience = 3 * time.Second  // of a bind to a node that cannot serve it
 		certain  = 5 * time.Second  // until one refusal that is certain has become true
 		doubtful = 15 * time.Second // until a doubt is seen to last
 		recovery = 60 * time.Second
@@ -56,20 +57,9 @@ func TestRefusalThatLasts(t *testing.T) {
 
 			s.within(c.within, "the node offers what it has", func() error { return s.offers(n, 16, 0) })
 			late := s.pods(1)[0]
-			asked := time.Now()
-			if err := s.bind(late, n); err == nil {
-				t.Error("a pod was bound to a node that has no address")
-			}
-			if took := time.Since(asked); took > patience {
-				t.Errorf("the bind was turned away after %s, want %s at the most", took.Round(time.Second), patience)
-			}
+			s.turnedAwayAtOnce(late, n)
 			if c.event != "" {
-				s.within(soon, "an event says why", func() error {
-					if reasons := s.nodeEvents(n); !slices.Contains(reasons, c.event) {
-						return fmt.Errorf("the node has the events %q", reasons)
-					}
-					return nil
-				})
+				s.saysWithin(soon, n, c.event)
 			}
 			time.Sleep(time.Until(began.Add(40 * time.Second)))
 			if got := len(s.calls(assign)); got > most {
@@ -90,6 +80,30 @@ func TestRefusalThatLasts(t *testing.T) {
 			s.awaitAgreement(n)
 		})
 	}
+}
+
+// turnedAwayAtOnce binds a pod to a node that cannot serve it.
+func (s *system) turnedAwayAtOnce(p *corev1.Pod, n node) {
+	s.t.Helper()
+	const patience = 3 * time.Second
+	asked := time.Now()
+	if err := s.bind(p, n); err == nil {
+		s.t.Error("a pod was bound to a node that has no address")
+	}
+	if took := time.Since(asked); took > patience {
+		s.t.Errorf("the bind was turned away after %s, want %s at the most", took.Round(time.Second), patience)
+	}
+}
+
+// saysWithin waits, no longer than limit, for an event on a node.
+func (s *system) saysWithin(limit time.Duration, n node, reason string) {
+	s.t.Helper()
+	s.within(limit, "an event on "+n.name+" says why", func() error {
+		if reasons := s.nodeEvents(n); !slices.Contains(reasons, reason) {
+			return fmt.Errorf("it has the events %q, want %s", reasons, reason)
+		}
+		return nil
+	})
 }
 
 // offers says what is wrong where a Node does not show this.
@@ -138,19 +152,19 @@ func TestFewAssignsAtTheLimit(t *testing.T) {
 	s.ec2.ResetCalls()
 	s.ec2.Inject(ec2sim.Fault{Kind: ec2sim.Refuse, Action: assign, ENI: n.eni, Code: "PrivateIpAddressLimitExceeded"})
 	s.bound(16, n) // warming asks for one more
-	s.fewWithin(d, most, assign)
+	s.fewAssigns(d, most)
 	if looks := len(s.calls(describe)); looks > 5*most {
 		t.Errorf("EC2 got %d describe calls, want %d at the most", looks, 5*most)
 	}
 }
 
-// fewWithin counts the calls of an action for some time, which may end it early.
-func (s *system) fewWithin(d time.Duration, most int, action string) {
+// fewAssigns counts the assign calls for some time, which ends once they are too many.
+func (s *system) fewAssigns(d time.Duration, most int) {
 	s.t.Helper()
 	for began := time.Now(); time.Since(began) < d; time.Sleep(time.Second) {
-		if got := len(s.calls(action)); got > most {
-			s.t.Errorf("EC2 got %d calls of %s within %s, want %d at the most in %s",
-				got, action, time.Since(began).Round(time.Second), most, d)
+		if got := len(s.calls(assign)); got > most {
+			s.t.Errorf("EC2 got %d assign calls within %s, want %d at the most in %s",
+				got, time.Since(began).Round(time.Second), most, d)
 			return
 		}
 	}

@@ -36,45 +36,38 @@ const soon = 10 * time.Second
 func TestI5TwoNodesOfOneInstance(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		named  bool              // EC2 calls the instance as the first Node is called
-		labels map[string]string // of the second Node
-		unlike bool              // the second Node has no label of its system at first
-		first  bool              // the first Node offers
+		named  bool // EC2 calls the instance as the first Node is called, so that one offers
+		unlike bool // the second Node has no label of its system at first
 	}{
 		"the newest offers":             {},
-		"the one that EC2 names offers": {named: true, first: true},
-		"the label comes late":          {named: true, first: true, unlike: true},
+		"the one that EC2 names offers": {named: true},
+		"the label comes late":          {named: true, unlike: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const slots, held = 5, 20
 			s := start(t, prefixMode)
-			first := s.instance(fiveSlots, c.named)
-			s.register(first, fiveSlots, nil)
+			first := s.instance(c.named)
+			s.register(first, nil)
 			s.awaitReady(first)
 			pods := s.bound(held, first)
 
 			second := first
 			second.name = s.namespace + "-" + rand.String(5)
-			s.register(second, fiveSlots, c.labels)
+			s.register(second, nil)
 			if c.unlike {
 				s.label(second, nil)
 				s.watchBlocks(pods, 20*time.Second)
 				s.label(second, new(vpc.Windows))
 			}
 			offers, silent := second, first
-			if c.first {
+			if c.named {
 				offers, silent = first, second
 			}
 			s.within(soon, "one of the two offers the interface", func() error {
 				return s.offersAlone(offers, silent, slots*16-held)
 			})
-			s.within(soon, "an event says why the other does not", func() error {
-				if reasons := s.nodeEvents(silent); !slices.Contains(reasons, reasonDuplicateNode) {
-					return fmt.Errorf("it has %q", reasons)
-				}
-				return nil
-			})
+			s.saysWithin(soon, silent, reasonDuplicateNode)
 			s.watchBlocks(pods, time.Minute)
 			if err := s.offersAlone(offers, silent, slots*16-held); err != nil {
 				t.Error(err)
@@ -99,7 +92,7 @@ func TestI5NodeMadeAgain(t *testing.T) {
 	for name, away := range map[string]func(s *system, n node) (back func()){
 		"the Node": func(s *system, n node) func() {
 			s.must(shared.DeleteNode(s.t.Context(), n.name))
-			return func() { s.register(n, fiveSlots, nil) }
+			return func() { s.register(n, nil) }
 		},
 		"its label": func(s *system, n node) func() {
 			s.label(n, nil)
@@ -110,8 +103,8 @@ func TestI5NodeMadeAgain(t *testing.T) {
 			t.Parallel()
 			const held = 20
 			s := start(t, prefixMode)
-			n := s.instance(fiveSlots, true)
-			s.register(n, fiveSlots, nil)
+			n := s.instance(true)
+			s.register(n, nil)
 			s.awaitReady(n)
 			pods := s.bound(held, n)
 			s.awaitAgreement(n)
@@ -133,18 +126,20 @@ func TestI5NodeMadeAgain(t *testing.T) {
 // mode for as long as the pod lives, and goes after it.
 func TestI5PodOfUnknownNode(t *testing.T) {
 	t.Parallel()
-	for name, labels := range map[string]map[string]string{
-		"a Linux Node": {vpc.LabelOS: "linux"},
-		"no Node":      nil,
+	for name, add := range map[string]func(s *system, stranger node){
+		"a Linux Node": func(s *system, stranger node) { s.register(stranger, map[string]string{vpc.LabelOS: "linux"}) },
+		"a Node without the label": func(s *system, stranger node) {
+			s.register(stranger, map[string]string{vpc.LabelOS: "linux"})
+			s.label(stranger, nil)
+		},
+		"no Node": func(*system, node) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t, prefixMode)
 			n := s.node(fiveSlots)
 			stranger := node{name: s.namespace + "-" + rand.String(5), instance: n.instance, eni: n.eni}
-			if labels != nil {
-				s.register(stranger, fiveSlots, labels)
-			}
+			add(s, stranger)
 			block := s.eni(n).Prefixes[0]
 			p := s.annotateByHand(stranger, block.Addr().Next().Next())
 			time.Sleep(time.Second) // the watch is to have shown it
@@ -180,10 +175,10 @@ func TestI1PodOfUnknownNode(t *testing.T) {
 
 // instance starts an instance that no Node has yet; named: EC2 calls it as its Node
 // is called.
-func (s *system) instance(kind string, named bool) node {
+func (s *system) instance(named bool) node {
 	s.t.Helper()
 	n := node{name: s.namespace + "-" + rand.String(5), instance: "i-0" + rand.String(16)}
-	i := ec2sim.Instance{ID: n.instance, Type: kind, Subnet: s.subnet}
+	i := ec2sim.Instance{ID: n.instance, Type: fiveSlots, Subnet: s.subnet}
 	if named {
 		i.DNSName = n.name
 	}
@@ -195,9 +190,9 @@ func (s *system) instance(kind string, named bool) node {
 
 // register adds the Node of an instance, with labels beside the usual ones. Unlike
 // that of node it may be gone at the end of the test.
-func (s *system) register(n node, kind string, labels map[string]string) {
+func (s *system) register(n node, labels map[string]string) {
 	s.t.Helper()
-	o := n.object(s.namespace, kind)
+	o := n.object(s.namespace, fiveSlots)
 	maps.Copy(o.Labels, labels)
 	_, err := shared.Cluster.AddNode(s.t.Context(), o)
 	s.must(err)
