@@ -55,14 +55,20 @@ type advert struct {
 // advert is what is to be written on a Node now.
 func (n *node) advert(name string) advert {
 	now := time.Now()
-	next := advert{since: now, at: now}
+	next := advert{total: n.advertised(name), since: now, at: now}
 	if name == n.name() {
 		next.remaining = max(0, n.remaining())
 	}
-	if !n.a.observing() {
-		next.total = n.advertised(name)
-	}
 	return next
+}
+
+// resource is what nodes advertise: in mode observe one of Slotwise's own, as the
+// other allocator advertises its own figure.
+func (a *Allocator) resource() corev1.ResourceName {
+	if a.observing() {
+		return vpc.TrueResource
+	}
+	return vpc.Resource
 }
 
 func newAdvertiser(a *Allocator) *advertiser {
@@ -97,7 +103,7 @@ func (a *Allocator) Advertised(node *corev1.Node) {
 	}
 	a.advertiser.mu.Lock()
 	w, known := a.advertiser.written[node.Name]
-	lost := known && !w.stands(node, a.observing())
+	lost := known && !w.stands(node, a.resource())
 	if lost {
 		delete(a.advertiser.written, node.Name)
 	}
@@ -108,13 +114,13 @@ func (a *Allocator) Advertised(node *corev1.Node) {
 }
 
 // stands says that a Node shows an advert.
-func (x advert) stands(node *corev1.Node, observing bool) bool {
+func (x advert) stands(node *corev1.Node, name corev1.ResourceName) bool {
 	for key, value := range x.annotations() {
 		if node.Annotations[key] != value {
 			return false
 		}
 	}
-	return observing || quantity(node.Status.Capacity) == x.total && quantity(node.Status.Allocatable) == x.total
+	return quantity(node.Status.Capacity, name) == x.total && quantity(node.Status.Allocatable, name) == x.total
 }
 
 func (x advert) annotations() map[string]string {
@@ -128,7 +134,7 @@ func (x advert) annotations() map[string]string {
 // was written on it last.
 func (n *node) sees(node *corev1.Node) {
 	if node.Name == n.name() {
-		n.notesTotal(quantity(node.Status.Allocatable))
+		n.notesTotal(quantity(node.Status.Allocatable, n.a.resource()))
 	}
 }
 
@@ -139,11 +145,6 @@ func (n *node) notesTotal(total int) {
 	if last, known := n.shown.last(); !known || last != total {
 		n.shown.note(total, time.Now())
 	}
-}
-
-func quantity(l corev1.ResourceList) int {
-	q := l[vpc.Resource]
-	return int(q.Value())
 }
 
 func (w *advertiser) run(ctx context.Context) {
@@ -169,7 +170,7 @@ func (w *advertiser) write(ctx context.Context, name string) error {
 			return nil
 		}
 	}
-	offers := name == n.name() && !w.a.observing()
+	offers := name == n.name()
 	if last, _ := n.shownTotal(); offers && next.total < last {
 		n.notesTotal(next.total) // the write may be seen before its answer
 	}
@@ -220,13 +221,12 @@ func (x advert) after(last advert, grown bool) (advert, time.Time) {
 }
 
 // put writes an advert: capacity and allocatable, as the kubelet copies one to the
-// other only at its next status sync. In mode observe both are the other
-// allocator's.
+// other only at its next status sync.
 func (w *advertiser) put(ctx context.Context, name string, next advert) error {
-	patch := map[string]any{"metadata": map[string]any{"annotations": next.annotations()}}
-	if !w.a.observing() {
-		total := map[corev1.ResourceName]string{vpc.Resource: strconv.Itoa(next.total)}
-		patch["status"] = map[string]any{"capacity": total, "allocatable": total}
+	total := map[corev1.ResourceName]string{w.a.resource(): strconv.Itoa(next.total)}
+	patch := map[string]any{
+		"metadata": map[string]any{"annotations": next.annotations()},
+		"status":   map[string]any{"capacity": total, "allocatable": total},
 	}
 	text, err := json.Marshal(patch)
 	if err != nil {

@@ -109,9 +109,6 @@ const lookAgainAt = 50 * time.Millisecond
 // awaitKubelet waits until the node's kubelet is sure to see a total that holds all
 // that it may count, the pods that are being bound among it.
 func (n *node) awaitKubelet(ctx context.Context) error {
-	if n.a.observing() {
-		return nil // the total is the other allocator's
-	}
 	for !n.fitsKubelet() {
 		select {
 		case <-ctx.Done():

@@ -116,9 +116,7 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	if c.a == nil {
 		return
 	}
-	if !c.a.observing() {
-		gauge(descAdvert, t.advertised)
-	}
+	gauge(descAdvert, t.advertised)
 	for _, b := range c.a.subnets.all() {
 		for k := range b.room {
 			gauge(descRoom, b.available(ledger.Kind(k)), b.id, ledger.Kind(k).String())

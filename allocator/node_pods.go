@@ -18,7 +18,7 @@ func (n *node) observe(uid types.UID, seen pod) {
 			n.hold(uid, seen, now)
 			return
 		}
-		if n.a.observing() && seen.asks == 0 {
+		if n.a.observing() && !seen.wants {
 			return // the other allocator does not give it one
 		}
 		l.Wait(uid)

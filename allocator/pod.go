@@ -1,14 +1,16 @@
 package allocator
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/component-helpers/resource"
+	helper "k8s.io/component-helpers/resource"
 
 	"slotwise.dev/slotwise/allocator/ledger"
 	"slotwise.dev/slotwise/allocator/vpc"
@@ -21,7 +23,8 @@ type pod struct {
 	on       string      // its Node
 	address  netip.Addr  // invalid: it has none yet
 	kind     ledger.Kind // of the block that it is out of
-	asks     int         // how much of the resource, as scheduler and kubelet count it
+	asks     int         // how much of the resource that Slotwise advertises, as scheduler and kubelet count it
+	wants    bool        // an address, by vpc.Resource
 	priority int32
 	created  time.Time
 	ending   bool // it was deleted, and has yet to stop
@@ -30,10 +33,11 @@ type pod struct {
 
 // newPod keeps what is used of a pod. An address that cannot be read is an
 // address that nobody knows: the pod is treated as having none.
-func newPod(p *corev1.Pod) pod {
+func newPod(p *corev1.Pod, advertised corev1.ResourceName) pod {
+	asked := requests(p)
 	kept := pod{
 		uid: p.UID, key: types.NamespacedName{Namespace: p.Namespace, Name: p.Name}, on: p.Spec.NodeName,
-		asks: asks(p), created: p.CreationTimestamp.Time, ending: p.DeletionTimestamp != nil,
+		asks: quantity(asked, advertised), wants: quantity(asked, vpc.Resource) > 0, created: p.CreationTimestamp.Time, ending: p.DeletionTimestamp != nil,
 	}
 	if p.Spec.Priority != nil {
 		kept.priority = *p.Spec.Priority
@@ -62,8 +66,9 @@ func strip(p *corev1.Pod) *corev1.Pod {
 		s.Annotations = map[string]string{vpc.Annotation: a}
 	}
 	s.Spec.NodeName, s.Spec.HostNetwork, s.Spec.Priority = p.Spec.NodeName, p.Spec.HostNetwork, p.Spec.Priority
-	if q, has := requests(p)[vpc.Resource]; has {
-		s.Spec.Containers = []corev1.Container{{Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{vpc.Resource: q}}}}
+	if asked := requests(p); asked != nil {
+		maps.DeleteFunc(asked, func(name corev1.ResourceName, _ resource.Quantity) bool { return !counts(name) })
+		s.Spec.Containers = []corev1.Container{{Resources: corev1.ResourceRequirements{Requests: asked}}}
 	}
 	s.Status.Phase = p.Status.Phase
 	if d := lingers(p); d > 0 {
@@ -73,21 +78,24 @@ func strip(p *corev1.Pod) *corev1.Pod {
 	return s
 }
 
-// asks is how much of the resource a pod asks for, whichever of its containers do:
-// what the scheduler and the kubelet count.
-func asks(p *corev1.Pod) int {
-	q := requests(p)[vpc.Resource]
-	return int(q.Value())
-}
+func counts(name corev1.ResourceName) bool { return name == vpc.Resource || name == vpc.TrueResource }
 
-// requests are what a pod asks for in all, where it asks for the resource. Most pods
-// of a cluster do not, and are not to cost the adding up.
+// requests are what a pod asks for in all, whichever of its containers do, where it
+// asks for addresses: what the scheduler and the kubelet count. Most pods of a cluster
+// do not, and are not to cost the adding up.
 func requests(p *corev1.Pod) corev1.ResourceList {
-	has := func(c corev1.Container) bool { _, has := c.Resources.Requests[vpc.Resource]; return has }
-	if !slices.ContainsFunc(p.Spec.Containers, has) && !slices.ContainsFunc(p.Spec.InitContainers, has) {
+	asks := func(c corev1.Container) bool {
+		return quantity(c.Resources.Requests, vpc.Resource)+quantity(c.Resources.Requests, vpc.TrueResource) > 0
+	}
+	if !slices.ContainsFunc(p.Spec.Containers, asks) && !slices.ContainsFunc(p.Spec.InitContainers, asks) {
 		return nil
 	}
-	return resource.PodRequests(p, resource.PodResourcesOptions{})
+	return helper.PodRequests(p, helper.PodResourcesOptions{})
+}
+
+func quantity(l corev1.ResourceList, name corev1.ResourceName) int {
+	q := l[name]
+	return int(q.Value())
 }
 
 // finished says that a pod needs its address no longer, though it still exists.

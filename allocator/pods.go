@@ -198,7 +198,7 @@ func (w *podWatch) observe(p *corev1.Pod) {
 		w.ended(p.UID, lingers(p))
 		return
 	}
-	n, seen := w.a.node(p.Spec.NodeName), newPod(p)
+	n, seen := w.a.node(p.Spec.NodeName), newPod(p, w.a.resource())
 	if n == nil && !seen.address.IsValid() {
 		return
 	}

@@ -18,6 +18,12 @@ const (
 	// address asks for exactly one, and which nodes advertise.
 	Resource corev1.ResourceName = "vpc.amazonaws.com/PrivateIPv4Address"
 
+	// TrueResource is what Windows pods ask for besides, and nodes advertise, in mode
+	// observe: there AWS's controller advertises its constant under Resource, and
+	// kube-scheduler evicts pods for others only where a resource is used up that
+	// both ask for.
+	TrueResource corev1.ResourceName = "slotwise.dev/PrivateIPv4Address"
+
 	// Annotation is the key under which a pod, and the Binding that places it,
 	// carries the pod's address. The Windows CNI plugin reads it.
 	Annotation = "vpc.amazonaws.com/PrivateIPv4Address"
