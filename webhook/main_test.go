@@ -25,7 +25,7 @@ import (
 )
 
 var (
-	// cluster has the base installed; its webhook is the one of this process.
+	// cluster has the webhook's configuration; it leads to the webhook of this process.
 	cluster *controlplane.Cluster
 
 	// sent counts the pods that the API server has sent.
@@ -33,7 +33,13 @@ var (
 
 	// enabled is enable-windows-ipam.
 	enabled atomic.Bool
+
+	// away has the server close each connection unanswered, untold has it not know
+	// enable-windows-ipam.
+	away, untold atomic.Bool
 )
+
+var errUntold = errors.New("the ConfigMap cannot be read")
 
 const schedulerName = "slotwise-scheduler"
 
@@ -73,7 +79,12 @@ func serve(ctx context.Context) (url string, ca []byte, err error) {
 		},
 	}})
 	Register(counting{server}, scheme.Scheme, Options{
-		Enabled:       func(context.Context) (bool, error) { return enabled.Load(), nil },
+		Enabled: func(context.Context) (bool, error) {
+			if untold.Load() {
+				return false, errUntold
+			}
+			return enabled.Load(), nil
+		},
 		SchedulerName: schedulerName,
 	})
 	go func() {
@@ -86,24 +97,27 @@ func serve(ctx context.Context) (url string, ca []byte, err error) {
 	return fmt.Sprintf("https://127.0.0.1:%d", port), cert, err
 }
 
-// counting counts in sent what the server's webhooks are asked.
+// counting counts in sent what the server's webhooks are asked, and is away at times.
 type counting struct{ ctrlwebhook.Server }
 
 func (c counting) Register(path string, hook http.Handler) {
 	c.Server.Register(path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sent.Add(1)
+		if away.Load() {
+			panic(http.ErrAbortHandler)
+		}
 		hook.ServeHTTP(w, r)
 	}))
 }
 
-// install applies the base. No Service leads anywhere in here, so the API server
-// is sent to the URL instead.
+// install applies the webhook's configuration. No Service leads anywhere in here, so
+// the API server is sent to the URL instead.
 func install(ctx context.Context, url string, ca []byte) error {
 	c, err := client.New(cluster.Admin, client.Options{})
 	if err != nil {
 		return err
 	}
-	objects, err := manifests.Build("base")
+	objects, err := manifests.Build("webhook")
 	if err != nil {
 		return err
 	}

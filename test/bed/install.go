@@ -25,7 +25,8 @@ import (
 )
 
 // install applies the manifests, and takes over the arguments of slotwise. Only
-// the webhook's address differs: a URL instead of a Service.
+// the webhook's address differs: a URL instead of a Service. It is applied before
+// slotwise is there to answer: in here nobody creates pods so early.
 func (b *Bed) install(ctx context.Context) error {
 	objects, err := manifests.Build(b.overlay.kustomization)
 	if err != nil {
@@ -36,10 +37,14 @@ func (b *Bed) install(ctx context.Context) error {
 		return err
 	}
 	b.args = append(shipped, b.args...)
-	if err := manifests.RedirectWebhook(objects, "https://"+loopback(b.at.webhook), nil); err != nil {
+	webhook, err := manifests.Build(b.overlay.webhook)
+	if err != nil {
 		return err
 	}
-	return manifests.Apply(ctx, b.Kube, objects)
+	if err := manifests.RedirectWebhook(webhook, "https://"+loopback(b.at.webhook), nil); err != nil {
+		return err
+	}
+	return manifests.Apply(ctx, b.Kube, append(objects, webhook...))
 }
 
 // StartScheduler starts a kube-scheduler with the configuration as shipped: only
