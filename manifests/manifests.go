@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
-//go:embed base iam monitoring overlays webhook
+//go:embed base components iam monitoring overlays webhook
 var files embed.FS
 
 // fieldOwner is under whose name the API server keeps the fields of Apply.

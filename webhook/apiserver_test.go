@@ -32,7 +32,16 @@ func requested(pod *corev1.Pod) (n int64) {
 	return n
 }
 
-func TestAPIServer(t *testing.T) {
+// creation is a pod that is created, and what is to become of it.
+type creation struct {
+	spec      corev1.PodSpec
+	namespace string // default: default
+	off       bool   // enable-windows-ipam
+	wantSeen  bool   // by the webhook
+	want      int64  // addresses
+}
+
+func creations() map[string]creation {
 	const os, beta = vpc.LabelOS, vpc.LabelOSBeta
 	main := corev1.Container{Name: "main", Image: "pause"}
 	with := func(spec corev1.PodSpec, containers ...corev1.Container) corev1.PodSpec {
@@ -48,13 +57,7 @@ func TestAPIServer(t *testing.T) {
 		HostProcess: new(true), RunAsUserName: new(`NT AUTHORITY\SYSTEM`),
 	}}
 
-	for name, tc := range map[string]struct {
-		spec      corev1.PodSpec
-		namespace string // default: default
-		off       bool   // enable-windows-ipam
-		wantSeen  bool
-		want      int64 // addresses
-	}{
+	return map[string]creation{
 		"says nothing":               {spec: with(corev1.PodSpec{})},
 		"Linux by spec.os":           {spec: with(corev1.PodSpec{OS: on(corev1.Linux)})},
 		"Linux by selector":          {spec: selecting(os, "linux")},
@@ -74,7 +77,11 @@ func TestAPIServer(t *testing.T) {
 		"other affinity beside":      {spec: with(requiring(term(in("zone", "a"), in(os, "windows")))), wantSeen: true, want: 1},
 		"asked for too much already": {spec: with(corev1.PodSpec{OS: on(corev1.Windows)}, greedy), wantSeen: true, want: 1},
 		"asked by an init container": {spec: with(corev1.PodSpec{OS: on(corev1.Windows), InitContainers: []corev1.Container{greedy}}), wantSeen: true, want: 1},
-	} {
+	}
+}
+
+func TestAPIServer(t *testing.T) {
+	for name, tc := range creations() {
 		t.Run(name, func(t *testing.T) {
 			enabled.Store(!tc.off)
 			namespace := tc.namespace

@@ -14,8 +14,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	certutil "k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
@@ -44,7 +46,8 @@ var errUntold = errors.New("the ConfigMap cannot be read")
 const schedulerName = "slotwise-scheduler"
 
 func TestMain(m *testing.M) {
-	url, ca, err := serve(context.Background()) // as long as the process
+	rest.SetDefaultWarningHandler(rest.NoWarnings{}) // of the old label
+	url, ca, err := serve(context.Background())      // as long as the process
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "serve the webhook:", err)
 		os.Exit(1)
@@ -124,11 +127,35 @@ func install(ctx context.Context, url string, ca []byte) error {
 	if err := manifests.RedirectWebhook(objects, url, ca); err != nil {
 		return err
 	}
-	return manifests.Apply(ctx, c, objects)
+	for _, o := range objects {
+		if err := leaveToPolicies(o); err != nil {
+			return err
+		}
+	}
+	return errors.Join(manifests.Apply(ctx, c, objects), installPolicies(ctx, c))
 }
 
-// awaitWebhook returns once the API server asks the webhook, which it does a
-// moment after it was told to.
+// leaveToPolicies keeps the first webhook out of the namespaces in which the policies
+// that do the same are under test.
+func leaveToPolicies(o *unstructured.Unstructured) error {
+	webhooks, _, err := unstructured.NestedSlice(o.Object, "webhooks")
+	if err != nil {
+		return err
+	}
+	path := []string{"namespaceSelector", "matchExpressions"}
+	first := webhooks[0].(map[string]any)
+	expressions, _, err := unstructured.NestedSlice(first, path...)
+	if err != nil {
+		return err
+	}
+	expressions = append(expressions, map[string]any{
+		"key": corev1.LabelMetadataName, "operator": "NotIn", "values": []any{byPolicy, byPlainPolicy},
+	})
+	return errors.Join(unstructured.SetNestedSlice(first, expressions, path...), unstructured.SetNestedSlice(o.Object, webhooks, "webhooks"))
+}
+
+// awaitWebhook returns once the API server asks the webhook and goes by the policies,
+// which it does a moment after it was told to.
 func awaitWebhook(ctx context.Context) error {
 	windows := corev1.PodSpec{
 		OS:         &corev1.PodOS{Name: corev1.Windows},
@@ -136,6 +163,10 @@ func awaitWebhook(ctx context.Context) error {
 	}
 	return wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 		_, seen, _ := create(ctx, metav1.NamespaceDefault, windows)
+		for _, namespace := range []string{byPolicy, byPlainPolicy} {
+			pod, _, err := create(ctx, namespace, windows)
+			seen = seen && err == nil && requested(pod) == 1
+		}
 		return seen, nil
 	})
 }
