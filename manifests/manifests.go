@@ -32,6 +32,10 @@ func Build(kustomization string) ([]*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
+	return build(disk, kustomization)
+}
+
+func build(disk filesys.FileSystem, kustomization string) ([]*unstructured.Unstructured, error) {
 	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(disk, kustomization)
 	if err != nil {
 		return nil, fmt.Errorf("build kustomization %s: %w", kustomization, err)

@@ -18,11 +18,12 @@ import (
 	"slotwise.dev/slotwise/test/controlplane"
 )
 
-// kustomizations returns all that this folder holds.
+// kustomizations returns all that this folder holds, but for components, which are
+// built with an overlay.
 func kustomizations(t *testing.T) (dirs []string) {
 	t.Helper()
 	err := fs.WalkDir(files, ".", func(path string, _ fs.DirEntry, err error) error {
-		if filepath.Base(path) == "kustomization.yaml" {
+		if filepath.Base(path) == "kustomization.yaml" && !strings.HasPrefix(path, "components/") {
 			dirs = append(dirs, filepath.Dir(path))
 		}
 		return err
@@ -55,6 +56,82 @@ func TestEveryKustomizationApplies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestImagesAreFilledInByHand: what is shipped can be pulled from nowhere, least of all
+// a scheduler of a version that is not the cluster's.
+func TestImagesAreFilledInByHand(t *testing.T) {
+	for _, overlay := range []string{"self-managed", "eks", "observe"} {
+		objects, err := Build("overlays/" + overlay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objects {
+			if o.GetKind() != "Deployment" {
+				continue
+			}
+			containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
+			if err != nil {
+				t.Fatal(err)
+			}
+			image := containers[0].(map[string]any)["image"].(string)
+			if image != "registry.example.com/slotwise:v1" && image != "registry.k8s.io/kube-scheduler:the-version-of-the-cluster" {
+				t.Errorf("%s: the image of %s is %s", overlay, o.GetName(), image)
+			}
+		}
+	}
+}
+
+// TestComponents: each component can be added to the overlays that it is for, as its
+// first lines say, and the API server takes all of it.
+func TestComponents(t *testing.T) {
+	c, err := client.New(cluster.Admin, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for component, overlays := range map[string][]string{
+		"admission-policy":     {"self-managed"},
+		"admission-policy-eks": {"eks"},
+		"https-proxy":          {"self-managed", "eks", "observe"},
+	} {
+		for _, overlay := range overlays {
+			t.Run(component+" in "+overlay, func(t *testing.T) {
+				plain, err := Build("overlays/" + overlay)
+				if err != nil {
+					t.Fatal(err)
+				}
+				objects := buildWith(t, overlay, component)
+				if cmp.Equal(plain, objects) {
+					t.Error("it changes nothing")
+				}
+				if err := Apply(t.Context(), client.NewDryRunClient(c), objects); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// buildWith builds an overlay to which a component has been added.
+func buildWith(t *testing.T, overlay, component string) []*unstructured.Unstructured {
+	t.Helper()
+	disk, err := inMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "overlays/" + overlay + "/kustomization.yaml"
+	text, err := disk.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.WriteFile(path, append(text, "\ncomponents: [../../components/"+component+"]\n"...)); err != nil {
+		t.Fatal(err)
+	}
+	objects, err := build(disk, "overlays/"+overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
 }
 
 // TestApplyIsStrict: Apply, on which the test above rests, refuses a field that
