@@ -10,12 +10,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	certutil "k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/webhook"
 )
 
 // kustomizations returns all that this folder holds, but for components, which are
@@ -56,6 +59,50 @@ func TestEveryKustomizationApplies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestInWhoseWay: no overlay has anything that calls Slotwise as a pod is created; that
+// is applied by itself, once Slotwise is there. In mode observe it refuses no pod.
+func TestInWhoseWay(t *testing.T) {
+	for _, overlay := range []string{"self-managed", "eks", "observe"} {
+		if webhooks := webhooksOf(t, "overlays/"+overlay); len(webhooks) > 0 {
+			t.Errorf("the overlay %s has the webhook %s", overlay, webhooks[0].Name)
+		}
+	}
+	for kustomization, want := range map[string][]admissionregistrationv1.FailurePolicyType{
+		"webhook":                  {admissionregistrationv1.Fail, admissionregistrationv1.Ignore},
+		"overlays/observe/webhook": {admissionregistrationv1.Ignore, admissionregistrationv1.Ignore},
+	} {
+		var got []admissionregistrationv1.FailurePolicyType
+		for _, w := range webhooksOf(t, kustomization) {
+			got = append(got, *w.FailurePolicy)
+			if lenient := *w.ClientConfig.Service.Path == webhook.LenientPath; lenient != (*w.FailurePolicy == admissionregistrationv1.Ignore) {
+				t.Errorf("%s: %s is %s at %s", kustomization, w.Name, *w.FailurePolicy, *w.ClientConfig.Service.Path)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: the failure policies are %v, want %v", kustomization, got, want)
+		}
+	}
+}
+
+func webhooksOf(t *testing.T, kustomization string) (webhooks []admissionregistrationv1.MutatingWebhook) {
+	t.Helper()
+	objects, err := Build(kustomization)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects {
+		if o.GetKind() != "MutatingWebhookConfiguration" {
+			continue
+		}
+		var c admissionregistrationv1.MutatingWebhookConfiguration
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &c); err != nil {
+			t.Fatal(err)
+		}
+		webhooks = append(webhooks, c.Webhooks...)
+	}
+	return webhooks
 }
 
 // TestImagesAreFilledInByHand: what is shipped can be pulled from nowhere, least of all

@@ -19,16 +19,16 @@ import (
 // Where the webhooks are served.
 const (
 	Path = "/mutate-pods"
-	// SystemPath is for the namespaces of the cluster itself, whose pods never wait
-	// for Slotwise.
-	SystemPath = "/mutate-system-pods"
+	// LenientPath refuses no pod: it is for the namespaces of the cluster itself, whose
+	// pods never wait for Slotwise, and for mode observe.
+	LenientPath = "/mutate-pods-lenient"
 )
 
 // Options configure the webhook.
 type Options struct {
 	// Enabled tells whether enable-windows-ipam is on at this moment. While it
 	// is off every pod passes untouched; while it cannot be told, none passes,
-	// or, in the namespaces of the cluster itself, each as it is.
+	// or, on LenientPath, each as it is.
 	Enabled func(context.Context) (bool, error)
 
 	// SchedulerName is the scheduler that pods in need of an address get if they
@@ -36,11 +36,11 @@ type Options struct {
 	SchedulerName string
 }
 
-// Register serves the webhooks on Path and SystemPath of the server. The scheme has
+// Register serves the webhooks on Path and LenientPath of the server. The scheme has
 // to know core/v1.
 func Register(server ctrlwebhook.Server, scheme *runtime.Scheme, o Options) {
 	server.Register(Path, admission.WithDefaulter(scheme, defaulter{o}))
-	server.Register(SystemPath, admission.WithDefaulter(scheme, lenient{defaulter{o}}))
+	server.Register(LenientPath, admission.WithDefaulter(scheme, lenient{defaulter{o}}))
 }
 
 type defaulter struct{ Options }
