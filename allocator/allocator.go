@@ -57,6 +57,9 @@ type Allocator struct {
 	held    func() bool
 	observe time.Duration // between looks at another allocator's work; zero: there is none
 
+	reading  sync.Mutex        // held from the look at the ConfigMap until lastGood is what it says
+	lastGood settings.Settings // read last, which counts where a value cannot be read
+
 	state      atomic.Pointer[State]
 	configured atomic.Bool               // the settings have been read for the first time
 	modeSince  atomic.Pointer[time.Time] // see switched

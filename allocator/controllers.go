@@ -211,15 +211,23 @@ func (c *controllers) settings(ctx context.Context, _ reconcile.Request) (reconc
 // Read is ReadState, or ReadSettings in mode observe: there another allocator is
 // no obstacle.
 func (a *Allocator) Read(ctx context.Context, r client.Reader, configMap types.NamespacedName, problem func(*corev1.ConfigMap, settings.Problem)) (State, error) {
+	read := ReadState
 	if a.observing() {
-		return ReadSettings(ctx, r, configMap, problem)
+		read = ReadSettings
 	}
-	return ReadState(ctx, r, configMap, problem)
+	a.reading.Lock()
+	defer a.reading.Unlock()
+	s, err := read(ctx, r, configMap, a.lastGood, problem)
+	if err == nil {
+		a.lastGood = s.Settings
+	}
+	return s, err
 }
 
-// ReadState reads what users have set, and looks for another allocator.
-func ReadState(ctx context.Context, r client.Reader, configMap types.NamespacedName, problem func(*corev1.ConfigMap, settings.Problem)) (State, error) {
-	s, err := ReadSettings(ctx, r, configMap, problem)
+// ReadState reads what users have set, and looks for another allocator. Of a value
+// that cannot be read, that of last counts.
+func ReadState(ctx context.Context, r client.Reader, configMap types.NamespacedName, last settings.Settings, problem func(*corev1.ConfigMap, settings.Problem)) (State, error) {
+	s, err := ReadSettings(ctx, r, configMap, last, problem)
 	if err != nil {
 		return State{}, err
 	}
@@ -227,13 +235,14 @@ func ReadState(ctx context.Context, r client.Reader, configMap types.NamespacedN
 	return s, err
 }
 
-// ReadSettings reads what users have set. A missing ConfigMap means off.
-func ReadSettings(ctx context.Context, r client.Reader, configMap types.NamespacedName, problem func(*corev1.ConfigMap, settings.Problem)) (State, error) {
+// ReadSettings reads what users have set. A missing ConfigMap means off; of a value
+// that cannot be read, that of last counts.
+func ReadSettings(ctx context.Context, r client.Reader, configMap types.NamespacedName, last settings.Settings, problem func(*corev1.ConfigMap, settings.Problem)) (State, error) {
 	var cm corev1.ConfigMap
 	if err := client.IgnoreNotFound(r.Get(ctx, configMap, &cm)); err != nil {
 		return State{}, fmt.Errorf("read ConfigMap %s: %w", configMap, err)
 	}
-	parsed, problems := settings.Parse(cm.Data)
+	parsed, problems := settings.Parse(cm.Data, last)
 	for _, p := range problems {
 		problem(&cm, p)
 	}

@@ -59,7 +59,8 @@ func obstacle(ctx context.Context, r client.Reader, configMap types.NamespacedNa
 	if err := client.IgnoreNotFound(r.Get(ctx, ManagedConfigMap, &managed)); err != nil {
 		return nil, fmt.Errorf("read ConfigMap %s: %w", ManagedConfigMap, err)
 	}
-	if s, _ := settings.Parse(managed.Data); !s.Enabled {
+	// AWS's controller takes a value that it cannot read for "false".
+	if s, _ := settings.Parse(managed.Data, settings.Settings{}); !s.Enabled {
 		return nil, nil
 	}
 	return &Obstacle{

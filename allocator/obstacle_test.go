@@ -43,7 +43,7 @@ func TestReadState(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			kube := fake.NewClientBuilder().WithObjects(tc.objects...).Build()
-			s, err := ReadState(t.Context(), kube, tc.configMap, func(*corev1.ConfigMap, settings.Problem) {})
+			s, err := ReadState(t.Context(), kube, tc.configMap, settings.Settings{}, func(*corev1.ConfigMap, settings.Problem) {})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -32,7 +32,7 @@ type SubnetReport struct {
 // Survey looks at every subnet that has Windows nodes, and foresees whether
 // their prefixes will fit. It changes nothing.
 func Survey(ctx context.Context, ec2 *cloud.Client, kube client.Reader, configMap types.NamespacedName) ([]*SubnetReport, error) {
-	state, err := ReadSettings(ctx, kube, configMap, func(*corev1.ConfigMap, settings.Problem) {})
+	state, err := ReadSettings(ctx, kube, configMap, settings.Settings{}, func(*corev1.ConfigMap, settings.Problem) {})
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ import (
 const namespace = "slotwise-system"
 
 var (
-	// plane has the base installed; its webhook is to be on webhookPort.
+	// plane has the base installed; the webhook is to be on webhookPort.
 	plane       *controlplane.Cluster
 	webhookPort int
 )
@@ -53,19 +53,23 @@ func TestMain(m *testing.M) {
 		if err := listener.Close(); err != nil {
 			return err
 		}
-		objects, err := manifests.Build("base")
-		if err != nil {
-			return err
-		}
-		if err := manifests.RedirectWebhook(objects, fmt.Sprintf("https://localhost:%d", webhookPort), nil); err != nil {
-			return err
-		}
-		admin, err := client.New(c.Admin, client.Options{})
-		if err != nil {
-			return err
-		}
-		return manifests.Apply(ctx, admin, objects)
+		return install(ctx, "base")
 	}))
+}
+
+func install(ctx context.Context, kustomization string) error {
+	objects, err := manifests.Build(kustomization)
+	if err != nil {
+		return err
+	}
+	if err := manifests.RedirectWebhook(objects, fmt.Sprintf("https://localhost:%d", webhookPort), nil); err != nil {
+		return err
+	}
+	admin, err := client.New(plane.Admin, client.Options{})
+	if err != nil {
+		return err
+	}
+	return manifests.Apply(ctx, admin, objects)
 }
 
 // quick has the first CA sign for 12 s, each further one for 6 s.
@@ -138,6 +142,9 @@ func TestRotationUnderLoad(t *testing.T) {
 		case <-time.After(time.Minute):
 			t.Fatal("no certificate after a minute")
 		}
+	}
+	if err := install(t.Context(), "webhook"); err != nil { // last, as README says
+		t.Fatal(err)
 	}
 	eventually(t, func() error { return createWindowsPod(t.Context()) })
 	eventually(t, func() error { _, err := schedulerFiles(t.Context()); return err })
@@ -250,7 +257,7 @@ func schedulerFiles(ctx context.Context) (map[string][]byte, error) {
 	return secret.Data, nil
 }
 
-// createWindowsPod creates one, all but the last step; without the webhook it fails.
+// createWindowsPod creates one, all but the last step, which the webhook has to see.
 func createWindowsPod(ctx context.Context) error {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "pod-"},
@@ -259,7 +266,10 @@ func createWindowsPod(ctx context.Context) error {
 			Containers: []corev1.Container{{Name: "main", Image: "pause"}},
 		},
 	}
-	_, err := plane.Client.CoreV1().Pods(metav1.NamespaceDefault).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	pod, err := plane.Client.CoreV1().Pods(metav1.NamespaceDefault).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if err == nil && len(pod.Spec.Containers[0].Resources.Requests) == 0 {
+		err = errors.New("the webhook has not seen it")
+	}
 	return err
 }
 

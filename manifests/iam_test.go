@@ -1,12 +1,33 @@
 package manifests
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 
 	"slotwise.dev/slotwise/allocator/cloud"
 )
+
+// TestIAMInEveryPartition: the policies also hold in China and GovCloud, where ARNs
+// begin with another word.
+func TestIAMInEveryPartition(t *testing.T) {
+	for _, file := range []string{"iam/manage.json", "iam/observe.json"} {
+		text, err := File(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var policy struct{ Statement []struct{ Resource string } }
+		if err := json.Unmarshal(text, &policy); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range policy.Statement {
+			if s.Resource != "*" && !strings.HasPrefix(s.Resource, "arn:*:") {
+				t.Errorf("%s: the resource %q is of one partition", file, s.Resource)
+			}
+		}
+	}
+}
 
 // TestIAM: the policies allow what package cloud calls, and nothing else. That
 // all of it is really called is seen in test/privileges.

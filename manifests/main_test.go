@@ -25,7 +25,7 @@ var cluster *controlplane.Cluster
 func TestMain(m *testing.M) {
 	os.Exit(controlplane.Main(m, controlplane.Options{}, func(ctx context.Context, c *controlplane.Cluster) error {
 		cluster = c
-		return errors.Join(installBase(ctx), awaitGuard(ctx))
+		return errors.Join(createSettings(ctx), installBase(ctx), awaitGuards(ctx))
 	}))
 }
 
@@ -41,12 +41,12 @@ func installBase(ctx context.Context) error {
 	return Apply(ctx, c, objects)
 }
 
-// awaitGuard returns once the API server has compiled the policy and obeys it,
-// which it does a moment after it was applied.
-func awaitGuard(ctx context.Context) error {
+// awaitGuards returns once the API server has compiled the policies and obeys them,
+// which it does a moment after they were applied.
+func awaitGuards(ctx context.Context) error {
 	return wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
-		_, err := cluster.Client.CoreV1().Pods("default").Create(ctx, newPod(addressed("10.0.0.1/32")), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		return apierrors.IsForbidden(err), nil
+		_, err := cluster.Client.CoreV1().Pods("default").Create(ctx, newPod(addressed("10.0.0.1/32")), metav1.CreateOptions{DryRun: dryRun})
+		return apierrors.IsForbidden(err) && apierrors.IsInvalid(createMisread(ctx, awsSettings)), nil
 	})
 }
 

@@ -19,7 +19,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
-//go:embed base iam monitoring overlays
+//go:embed base components iam monitoring overlays webhook
 var files embed.FS
 
 // fieldOwner is under whose name the API server keeps the fields of Apply.
@@ -32,6 +32,10 @@ func Build(kustomization string) ([]*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
+	return build(disk, kustomization)
+}
+
+func build(disk filesys.FileSystem, kustomization string) ([]*unstructured.Unstructured, error) {
 	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(disk, kustomization)
 	if err != nil {
 		return nil, fmt.Errorf("build kustomization %s: %w", kustomization, err)

@@ -10,19 +10,23 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	certutil "k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/webhook"
 )
 
-// kustomizations returns all that this folder holds.
+// kustomizations returns all that this folder holds, but for components, which are
+// built with an overlay.
 func kustomizations(t *testing.T) (dirs []string) {
 	t.Helper()
 	err := fs.WalkDir(files, ".", func(path string, _ fs.DirEntry, err error) error {
-		if filepath.Base(path) == "kustomization.yaml" {
+		if filepath.Base(path) == "kustomization.yaml" && !strings.HasPrefix(path, "components/") {
 			dirs = append(dirs, filepath.Dir(path))
 		}
 		return err
@@ -55,6 +59,126 @@ func TestEveryKustomizationApplies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestInWhoseWay: no overlay has anything that calls Slotwise as a pod is created; that
+// is applied by itself, once Slotwise is there. In mode observe it refuses no pod.
+func TestInWhoseWay(t *testing.T) {
+	for _, overlay := range []string{"self-managed", "eks", "observe"} {
+		if webhooks := webhooksOf(t, "overlays/"+overlay); len(webhooks) > 0 {
+			t.Errorf("the overlay %s has the webhook %s", overlay, webhooks[0].Name)
+		}
+	}
+	for kustomization, want := range map[string][]admissionregistrationv1.FailurePolicyType{
+		"webhook":                  {admissionregistrationv1.Fail, admissionregistrationv1.Ignore},
+		"overlays/observe/webhook": {admissionregistrationv1.Ignore, admissionregistrationv1.Ignore},
+	} {
+		var got []admissionregistrationv1.FailurePolicyType
+		for _, w := range webhooksOf(t, kustomization) {
+			got = append(got, *w.FailurePolicy)
+			if lenient := *w.ClientConfig.Service.Path == webhook.LenientPath; lenient != (*w.FailurePolicy == admissionregistrationv1.Ignore) {
+				t.Errorf("%s: %s is %s at %s", kustomization, w.Name, *w.FailurePolicy, *w.ClientConfig.Service.Path)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: the failure policies are %v, want %v", kustomization, got, want)
+		}
+	}
+}
+
+func webhooksOf(t *testing.T, kustomization string) (webhooks []admissionregistrationv1.MutatingWebhook) {
+	t.Helper()
+	objects, err := Build(kustomization)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects {
+		if o.GetKind() != "MutatingWebhookConfiguration" {
+			continue
+		}
+		var c admissionregistrationv1.MutatingWebhookConfiguration
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &c); err != nil {
+			t.Fatal(err)
+		}
+		webhooks = append(webhooks, c.Webhooks...)
+	}
+	return webhooks
+}
+
+// TestImagesAreFilledInByHand: what is shipped can be pulled from nowhere, least of all
+// a scheduler of a version that is not the cluster's.
+func TestImagesAreFilledInByHand(t *testing.T) {
+	for _, overlay := range []string{"self-managed", "eks", "observe"} {
+		objects, err := Build("overlays/" + overlay)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objects {
+			if o.GetKind() != "Deployment" {
+				continue
+			}
+			containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
+			if err != nil {
+				t.Fatal(err)
+			}
+			image := containers[0].(map[string]any)["image"].(string)
+			if image != "registry.example.com/slotwise:v1" && image != "registry.k8s.io/kube-scheduler:the-version-of-the-cluster" {
+				t.Errorf("%s: the image of %s is %s", overlay, o.GetName(), image)
+			}
+		}
+	}
+}
+
+// TestComponents: each component can be added to the overlays that it is for, as its
+// first lines say, and the API server takes all of it.
+func TestComponents(t *testing.T) {
+	c, err := client.New(cluster.Admin, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for component, overlays := range map[string][]string{
+		"admission-policy":     {"self-managed"},
+		"admission-policy-eks": {"eks"},
+		"https-proxy":          {"self-managed", "eks", "observe"},
+	} {
+		for _, overlay := range overlays {
+			t.Run(component+" in "+overlay, func(t *testing.T) {
+				plain, err := Build("overlays/" + overlay)
+				if err != nil {
+					t.Fatal(err)
+				}
+				objects := buildWith(t, overlay, component)
+				if cmp.Equal(plain, objects) {
+					t.Error("it changes nothing")
+				}
+				if err := Apply(t.Context(), client.NewDryRunClient(c), objects); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// buildWith builds an overlay to which a component has been added.
+func buildWith(t *testing.T, overlay, component string) []*unstructured.Unstructured {
+	t.Helper()
+	disk, err := inMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := "overlays/" + overlay + "/kustomization.yaml"
+	text, err := disk.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.WriteFile(path, append(text, "\ncomponents: [../../components/"+component+"]\n"...)); err != nil {
+		t.Fatal(err)
+	}
+	objects, err := build(disk, "overlays/"+overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
 }
 
 // TestApplyIsStrict: Apply, on which the test above rests, refuses a field that

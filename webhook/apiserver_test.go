@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,7 +32,16 @@ func requested(pod *corev1.Pod) (n int64) {
 	return n
 }
 
-func TestAPIServer(t *testing.T) {
+// creation is a pod that is created, and what is to become of it.
+type creation struct {
+	spec      corev1.PodSpec
+	namespace string // default: default
+	off       bool   // enable-windows-ipam
+	wantSeen  bool   // by the webhook
+	want      int64  // addresses
+}
+
+func creations() map[string]creation {
 	const os, beta = vpc.LabelOS, vpc.LabelOSBeta
 	main := corev1.Container{Name: "main", Image: "pause"}
 	with := func(spec corev1.PodSpec, containers ...corev1.Container) corev1.PodSpec {
@@ -47,13 +57,7 @@ func TestAPIServer(t *testing.T) {
 		HostProcess: new(true), RunAsUserName: new(`NT AUTHORITY\SYSTEM`),
 	}}
 
-	for name, tc := range map[string]struct {
-		spec      corev1.PodSpec
-		namespace string // default: default
-		off       bool   // enable-windows-ipam
-		wantSeen  bool
-		want      int64 // addresses
-	}{
+	return map[string]creation{
 		"says nothing":               {spec: with(corev1.PodSpec{})},
 		"Linux by spec.os":           {spec: with(corev1.PodSpec{OS: on(corev1.Linux)})},
 		"Linux by selector":          {spec: selecting(os, "linux")},
@@ -61,7 +65,8 @@ func TestAPIServer(t *testing.T) {
 		"not Linux":                  {spec: with(requiring(term(notIn(os, "linux"))))},
 		"the host's network":         {spec: with(corev1.PodSpec{OS: on(corev1.Windows), HostNetwork: true})},
 		"HostProcess":                {spec: with(corev1.PodSpec{OS: on(corev1.Windows), HostNetwork: true, SecurityContext: hostProcess})},
-		"a namespace of the system":  {spec: with(corev1.PodSpec{OS: on(corev1.Windows)}), namespace: "kube-system"},
+		"the cluster's namespace":    {spec: with(corev1.PodSpec{OS: on(corev1.Windows)}), namespace: "kube-system", wantSeen: true, want: 1},
+		"Linux in there":             {spec: with(corev1.PodSpec{OS: on(corev1.Linux)}), namespace: "kube-system"},
 		"Windows or Linux":           {spec: with(requiring(term(in(os, "windows", "linux")))), wantSeen: true},
 		"switched off":               {spec: with(corev1.PodSpec{OS: on(corev1.Windows)}), off: true, wantSeen: true},
 		"Windows by spec.os":         {spec: with(corev1.PodSpec{OS: on(corev1.Windows)}), wantSeen: true, want: 1},
@@ -72,7 +77,11 @@ func TestAPIServer(t *testing.T) {
 		"other affinity beside":      {spec: with(requiring(term(in("zone", "a"), in(os, "windows")))), wantSeen: true, want: 1},
 		"asked for too much already": {spec: with(corev1.PodSpec{OS: on(corev1.Windows)}, greedy), wantSeen: true, want: 1},
 		"asked by an init container": {spec: with(corev1.PodSpec{OS: on(corev1.Windows), InitContainers: []corev1.Container{greedy}}), wantSeen: true, want: 1},
-	} {
+	}
+}
+
+func TestAPIServer(t *testing.T) {
+	for name, tc := range creations() {
 		t.Run(name, func(t *testing.T) {
 			enabled.Store(!tc.off)
 			namespace := tc.namespace
@@ -100,6 +109,34 @@ func TestAPIServer(t *testing.T) {
 				if q := c.Resources.Requests[vpc.Resource]; !q.Equal(resource.Quantity{}) {
 					t.Errorf("init container %s asks for %s addresses", c.Name, q.String())
 				}
+			}
+		})
+	}
+}
+
+// TestWithoutAnAnswer: where Slotwise is away, or cannot tell what to do, a Windows pod
+// is refused, but none of the cluster's own. Linux pods are not concerned.
+func TestWithoutAnAnswer(t *testing.T) {
+	enabled.Store(true)
+	spec := func(system corev1.OSName) corev1.PodSpec {
+		return corev1.PodSpec{OS: &corev1.PodOS{Name: system}, Containers: []corev1.Container{{Name: "main", Image: "pause"}}}
+	}
+	for name, reason := range map[string]*atomic.Bool{"away": &away, "cannot tell": &untold} {
+		t.Run(name, func(t *testing.T) {
+			reason.Store(true)
+			t.Cleanup(func() { reason.Store(false) })
+			if _, seen, err := create(t.Context(), metav1.NamespaceDefault, spec(corev1.Windows)); err == nil || !seen {
+				t.Errorf("a Windows pod: sent %t, %v; want a refusal", seen, err)
+			}
+			if _, _, err := create(t.Context(), metav1.NamespaceDefault, spec(corev1.Linux)); err != nil {
+				t.Errorf("a Linux pod: %v", err)
+			}
+			pod, seen, err := create(t.Context(), metav1.NamespaceSystem, spec(corev1.Windows))
+			if err != nil || !seen {
+				t.Fatalf("a Windows pod of the cluster: sent %t, %v", seen, err)
+			}
+			if got := requested(pod); got != 0 || pod.Spec.SchedulerName != corev1.DefaultSchedulerName {
+				t.Errorf("a Windows pod of the cluster asks for %d addresses and for %s, want as it was", got, pod.Spec.SchedulerName)
 			}
 		})
 	}

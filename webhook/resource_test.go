@@ -25,11 +25,14 @@ func cpu(list corev1.ResourceList) corev1.ResourceList {
 	return list
 }
 
-func TestAddResource(t *testing.T) {
+// resourceCase is what a pod asks for, before and afterwards.
+type resourceCase struct{ in, want corev1.PodSpec }
+
+func resourceCases() map[string]resourceCase {
 	one, nothing := asking(addresses(1), addresses(1)), asking(corev1.ResourceList{}, corev1.ResourceList{})
 	always := corev1.ContainerRestartPolicyAlways
 
-	for name, tc := range map[string]struct{ in, want corev1.PodSpec }{
+	return map[string]resourceCase{
 		"no container": {},
 		"nothing asked": {
 			in:   corev1.PodSpec{Containers: []corev1.Container{{Name: "a"}, {Name: "b"}}},
@@ -69,7 +72,11 @@ func TestAddResource(t *testing.T) {
 			in:   corev1.PodSpec{Overhead: cpu(addresses(1)), Containers: []corev1.Container{{}}},
 			want: corev1.PodSpec{Overhead: cpu(corev1.ResourceList{}), Containers: []corev1.Container{{Resources: one}}},
 		},
-	} {
+	}
+}
+
+func TestAddResource(t *testing.T) {
+	for name, tc := range resourceCases() {
 		t.Run(name, func(t *testing.T) {
 			pod := &corev1.Pod{Spec: *tc.in.DeepCopy()}
 			AddResource(pod)

@@ -4,7 +4,7 @@
 //
 // It has no state, asks nobody and knows nothing of nodes or addresses, so every
 // replica serves it. Only cmd comes in, to register it; which requests the API
-// server sends at all is said in manifests/base/webhook.yaml.
+// server sends at all is said in manifests/webhook/webhook.yaml.
 package webhook
 
 import (
@@ -16,13 +16,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
-// Path is where the webhook is served.
-const Path = "/mutate-pods"
+// Where the webhooks are served.
+const (
+	Path = "/mutate-pods"
+	// LenientPath refuses no pod: it is for the namespaces of the cluster itself, whose
+	// pods never wait for Slotwise, and for mode observe.
+	LenientPath = "/mutate-pods-lenient"
+)
 
 // Options configure the webhook.
 type Options struct {
 	// Enabled tells whether enable-windows-ipam is on at this moment. While it
-	// is off every pod passes untouched; while it cannot be told, none passes.
+	// is off every pod passes untouched; while it cannot be told, none passes,
+	// or, on LenientPath, each as it is.
 	Enabled func(context.Context) (bool, error)
 
 	// SchedulerName is the scheduler that pods in need of an address get if they
@@ -30,10 +36,11 @@ type Options struct {
 	SchedulerName string
 }
 
-// Register serves the webhook on Path of the server. The scheme has to know
-// core/v1.
+// Register serves the webhooks on Path and LenientPath of the server. The scheme has
+// to know core/v1.
 func Register(server ctrlwebhook.Server, scheme *runtime.Scheme, o Options) {
 	server.Register(Path, admission.WithDefaulter(scheme, defaulter{o}))
+	server.Register(LenientPath, admission.WithDefaulter(scheme, lenient{defaulter{o}}))
 }
 
 type defaulter struct{ Options }
@@ -41,7 +48,7 @@ type defaulter struct{ Options }
 var _ admission.Defaulter[*corev1.Pod] = defaulter{}
 
 // Default changes the pod as it is created. It refuses one only where it cannot tell
-// what to do.
+// what to do, and changes nothing of that.
 func (d defaulter) Default(ctx context.Context, pod *corev1.Pod) error {
 	if !NeedsAddress(pod) {
 		return nil
@@ -61,4 +68,13 @@ func (d defaulter) Default(ctx context.Context, pod *corev1.Pod) error {
 // names none look the same.
 func asksForNoScheduler(pod *corev1.Pod) bool {
 	return pod.Spec.SchedulerName == "" || pod.Spec.SchedulerName == corev1.DefaultSchedulerName
+}
+
+// lenient refuses no pod. That the webhook's failurePolicy is Ignore does not do it:
+// an answer that refuses counts whatever that says.
+type lenient struct{ defaulter }
+
+func (l lenient) Default(ctx context.Context, pod *corev1.Pod) error {
+	_ = l.defaulter.Default(ctx, pod)
+	return nil
 }

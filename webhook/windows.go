@@ -23,7 +23,7 @@ func NeedsAddress(pod *corev1.Pod) bool {
 // scheduler or the kubelet, that it runs on Windows: spec.os, a node selector,
 // or required node affinity.
 //
-// matchConditions in manifests/base/webhook.yaml say the same in CEL, more
+// matchConditions in manifests/webhook/webhook.yaml say the same in CEL, more
 // loosely: whatever is Windows here must be sent there.
 func IsWindows(pod *corev1.Pod) bool {
 	spec := &pod.Spec

@@ -30,14 +30,18 @@ func requiring(terms ...corev1.NodeSelectorTerm) corev1.PodSpec {
 	}}}
 }
 
-func TestIsWindows(t *testing.T) {
+// verdict is what a pod spec is said to be.
+type verdict struct {
+	spec corev1.PodSpec
+	want bool
+}
+
+// windowsCases returns pod specs, and whether each says that it is a Windows pod's.
+func windowsCases() map[string]verdict {
 	const os, beta, zone = vpc.LabelOS, vpc.LabelOSBeta, corev1.LabelTopologyZone
 	named := corev1.NodeSelectorTerm{MatchFields: []corev1.NodeSelectorRequirement{in("metadata.name", "win-1")}}
 
-	for name, tc := range map[string]struct {
-		spec corev1.PodSpec
-		want bool
-	}{
+	return map[string]verdict{
 		"says nothing":                 {want: false},
 		"spec.os windows":              {spec: corev1.PodSpec{OS: &corev1.PodOS{Name: corev1.Windows}}, want: true},
 		"spec.os linux":                {spec: corev1.PodSpec{OS: &corev1.PodOS{Name: corev1.Linux}}, want: false},
@@ -78,7 +82,11 @@ func TestIsWindows(t *testing.T) {
 		"a node by name":                   {spec: requiring(named), want: false},
 		"one term windows, one by name":    {spec: requiring(term(in(os, "windows")), named), want: false},
 		"windows and a node by name":       {spec: requiring(corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{in(os, "windows")}, MatchFields: named.MatchFields}), want: true},
-	} {
+	}
+}
+
+func TestIsWindows(t *testing.T) {
+	for name, tc := range windowsCases() {
 		t.Run(name, func(t *testing.T) {
 			if got := IsWindows(&corev1.Pod{Spec: tc.spec}); got != tc.want {
 				t.Errorf("IsWindows = %t, want %t", got, tc.want)
@@ -157,7 +165,8 @@ func matchesAny(t *rapid.T, terms []corev1.NodeSelectorTerm, node labels.Set) bo
 	return false
 }
 
-func TestNeedsAddress(t *testing.T) {
+// needyCases returns Windows pods' specs, and whether each needs an address.
+func needyCases() map[string]verdict {
 	windows := func(change func(*corev1.PodSpec)) corev1.PodSpec {
 		spec := corev1.PodSpec{OS: &corev1.PodOS{Name: corev1.Windows}}
 		change(&spec)
@@ -166,10 +175,7 @@ func TestNeedsAddress(t *testing.T) {
 	hostProcess := func(v bool) *corev1.PodSecurityContext {
 		return &corev1.PodSecurityContext{WindowsOptions: &corev1.WindowsSecurityContextOptions{HostProcess: &v}}
 	}
-	for name, tc := range map[string]struct {
-		spec corev1.PodSpec
-		want bool
-	}{
+	return map[string]verdict{
 		"Windows":            {spec: windows(func(*corev1.PodSpec) {}), want: true},
 		"Linux":              {spec: corev1.PodSpec{OS: &corev1.PodOS{Name: corev1.Linux}}, want: false},
 		"the host's network": {spec: windows(func(s *corev1.PodSpec) { s.HostNetwork = true }), want: false},
@@ -178,7 +184,11 @@ func TestNeedsAddress(t *testing.T) {
 		"other Windows options": {spec: windows(func(s *corev1.PodSpec) {
 			s.SecurityContext = &corev1.PodSecurityContext{WindowsOptions: &corev1.WindowsSecurityContextOptions{}}
 		}), want: true},
-	} {
+	}
+}
+
+func TestNeedsAddress(t *testing.T) {
+	for name, tc := range needyCases() {
 		t.Run(name, func(t *testing.T) {
 			if got := NeedsAddress(&corev1.Pod{Spec: tc.spec}); got != tc.want {
 				t.Errorf("NeedsAddress = %t, want %t", got, tc.want)

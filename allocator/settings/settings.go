@@ -1,6 +1,7 @@
 // Package settings reads the ConfigMap in which users already configure
 // Windows addressing, amazon-vpc-cni. Nothing in it can stop the system: what
-// is missing or does not parse means the default, and is named in a Problem.
+// is missing means the default, and what cannot be read changes nothing and is
+// named in a Problem.
 package settings
 
 import (
@@ -26,34 +27,39 @@ const (
 )
 
 // Settings are what the ConfigMap says. The zero value is what no ConfigMap
-// says: off.
+// says: off, and the default of everything else.
 type Settings struct {
 	Enabled bool
 	Mode    ledger.Kind // what new pods get: a secondary IP, or an address of a prefix
 	Targets warmpool.Targets
 }
 
-// Problem is a value that could not be read and counts as its default.
+// Problem is a value that could not be read.
 type Problem struct {
 	Key, Value, Want string
+	Stays            string // what is in force in its place
 }
 
 func (p Problem) String() string {
-	return fmt.Sprintf("%s: %q is not %s; the default is used", p.Key, p.Value, p.Want)
+	return fmt.Sprintf("%s: %q is not %s; %s stays in force", p.Key, p.Value, p.Want, p.Stays)
 }
 
 // Parse reads the data of the ConfigMap. White space around values is ignored.
-func Parse(data map[string]string) (Settings, []Problem) {
+// Where a value cannot be read, that of last stays: what was in force before, the
+// zero value at a start. A target that has two spellings is one value: where the
+// plain one cannot be read, the other is not read in its place, as that would
+// change the target, too.
+func Parse(data map[string]string, last Settings) (Settings, []Problem) {
 	r := reader{data: data}
 	s := Settings{
-		Enabled: r.truth(KeyEnabled),
+		Enabled: r.truth(KeyEnabled, last.Enabled),
 		Targets: warmpool.Targets{
-			WarmPrefixes: r.target(KeyWarmPrefixTarget),
-			WarmIPs:      r.target(KeyWarmIPTarget),
-			MinimumIPs:   r.target(KeyMinimumIPTarget),
+			WarmPrefixes: r.target(KeyWarmPrefixTarget, last.Targets.WarmPrefixes),
+			WarmIPs:      r.target(KeyWarmIPTarget, last.Targets.WarmIPs),
+			MinimumIPs:   r.target(KeyMinimumIPTarget, last.Targets.MinimumIPs),
 		},
 	}
-	if r.truth(KeyPrefixDelegation) {
+	if r.truth(KeyPrefixDelegation, last.Mode == ledger.Prefix) {
 		s.Mode = ledger.Prefix
 	}
 	return s, r.problems
@@ -64,19 +70,20 @@ type reader struct {
 	problems []Problem
 }
 
-func (r *reader) truth(key string) bool {
+func (r *reader) truth(key string, last bool) bool {
 	text, present := r.data[key]
 	if !present {
 		return false
 	}
 	v, err := strconv.ParseBool(strings.TrimSpace(text))
 	if err != nil {
-		r.problems = append(r.problems, Problem{key, text, `"true" or "false"`})
+		r.problems = append(r.problems, Problem{key, text, `"true" or "false"`, strconv.Quote(strconv.FormatBool(last))})
+		return last
 	}
 	return v
 }
 
-func (r *reader) target(key string) *int {
+func (r *reader) target(key string, last *int) *int {
 	text, present := r.data[key]
 	if !present {
 		key = windowsSpelling + key
@@ -86,9 +93,16 @@ func (r *reader) target(key string) *int {
 	}
 	v, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
 	if err != nil {
-		r.problems = append(r.problems, Problem{key, text, "a whole number"})
-		return nil
+		r.problems = append(r.problems, Problem{key, text, "a whole number", targetText(last)})
+		return last
 	}
 	n := int(v)
 	return &n
+}
+
+func targetText(target *int) string {
+	if target == nil {
+		return "the default"
+	}
+	return strconv.Quote(strconv.Itoa(*target))
 }

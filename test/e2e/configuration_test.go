@@ -53,20 +53,22 @@ func (s *system) configure(t *testing.T, data ...map[string]string) {
 	check.Must(t, s.Configure(t.Context(), all))
 }
 
-// testUnreadableValues sets values that mean nothing: each is named in an event,
-// and its default holds.
+// testUnreadableValues sets values that mean nothing: each is named in an event, and
+// what was in force before stays so.
 func (s *system) testUnreadableValues(t *testing.T) {
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), "defaults", "t3.large", bed.Subnet)))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), "misread", "t3.large", bed.Subnet)))
 	s.configure(t, map[string]string{settings.KeyWarmIPTarget: "2"})
-	s.awaitBlocks(t, "defaults", 0, 3) // the minimum
+	s.awaitBlocks(t, "misread", 0, 3) // the minimum
 	s.configure(t, map[string]string{settings.KeyMinimumIPTarget: "0", settings.KeyWarmIPTarget: "1"})
-	s.awaitBlocks(t, "defaults", 0, 1)
+	s.awaitBlocks(t, "misread", 0, 1)
 
-	s.configure(t, map[string]string{settings.KeyMinimumIPTarget: "three", settings.KeyWarmIPTarget: "4 5"})
-	s.awaitBlocks(t, "defaults", 0, 3)
-	for _, want := range []string{`minimum-ip-target: "three"`, `warm-ip-target: "4 5"`} {
+	s.configure(t, map[string]string{settings.KeyMinimumIPTarget: "three", settings.KeyWarmIPTarget: "4 5", settings.KeyPrefixDelegation: "yes please"})
+	for _, want := range []string{`minimum-ip-target: "three"`, `warm-ip-target: "4 5"`, `enable-windows-prefix-delegation: "yes please"`} {
 		check.Must(t, s.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, allocator.ReasonInvalidSetting, want))
 	}
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), "misread-later", "t3.large", bed.Subnet)))
+	s.awaitBlocks(t, "misread-later", 0, 1)
+	s.awaitBlocks(t, "misread", 0, 1)
 }
 
 // testOffAndOn lets pods come while the system is off, or acts as if it were:

@@ -2,7 +2,6 @@ package walk
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,7 +17,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -94,26 +92,29 @@ func (c *cluster) runDeployment(ctx context.Context) error {
 	if err := until(ctx, "the Deployment is there", func(ctx context.Context) error { return c.kube.Get(ctx, key, &d) }); err != nil {
 		return err
 	}
-	if err := until(ctx, "the webhook is redirected", c.redirectWebhook); err != nil {
-		return err
+	if err := c.kube.Create(ctx, bed.Pod(metav1.NamespaceDefault, "early"), client.DryRunAll); err != nil {
+		return fmt.Errorf("a Windows pod while Slotwise is not there yet: %w", err)
 	}
 	if err := c.startSlotwise(ctx, d.Spec.Template.Spec.Containers[0].Args); err != nil {
 		return err
 	}
 	d.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue}}
-	return c.kube.Status().Update(ctx, &d)
+	if err := c.kube.Status().Update(ctx, &d); err != nil {
+		return err
+	}
+	return until(ctx, "the webhook is redirected", c.redirectWebhook)
 }
 
 func (c *cluster) redirectWebhook(ctx context.Context) error {
-	patch, err := json.Marshal([]map[string]any{
-		{"op": "remove", "path": "/webhooks/0/clientConfig/service"},
-		{"op": "add", "path": "/webhooks/0/clientConfig/url", "value": fmt.Sprintf("https://localhost:%d/mutate-pods", c.ports.webhook)},
-	})
-	if err != nil {
+	w := &admissionregistrationv1.MutatingWebhookConfiguration{}
+	if err := c.kube.Get(ctx, client.ObjectKey{Name: "slotwise"}, w); err != nil {
 		return err
 	}
-	w := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "slotwise"}}
-	return c.kube.Patch(ctx, w, client.RawPatch(types.JSONPatchType, patch))
+	for i := range w.Webhooks {
+		at := &w.Webhooks[i].ClientConfig
+		at.URL, at.Service = new(fmt.Sprintf("https://localhost:%d%s", c.ports.webhook, *at.Service.Path)), nil
+	}
+	return c.kube.Update(ctx, w)
 }
 
 func (c *cluster) startSlotwise(ctx context.Context, args []string) error {

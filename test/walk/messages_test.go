@@ -19,14 +19,15 @@ func TestTroubleshooting(t *testing.T) {
 		file    string
 		pattern string // with the text as its group
 	}{
-		"refusals of filter":  {"extender/refusal.go", `(?m)^\t\w+:\s+"(\w+ .*)",$`},
-		"refusals of bind":    {"allocator/bind.go", `err\w+\s+= errors.New\("(.*)"\)`},
-		"bind as a request":   {"extender/bind.go", `errors.New\("(.*)"\)`},
-		"filter as a request": {"extender/request.go", `errors.New\("(the request .*)"`},
-		"pods in requests":    {"extender/pod.go", `errors.New\("(a pod .*)"`},
-		"standbys":            {"extender/handler.go", `errors.New\("(.*)"`},
-		"events":              {"allocator/events.go", `Reason\w+\s+= "(\w+)"`},
-		"alerts":              {"manifests/monitoring/rules.yaml", `- alert: (\w+)`},
+		"refusals of filter":   {"extender/refusal.go", `(?m)^\t\w+:\s+"(\w+ .*)",$`},
+		"refusals of bind":     {"allocator/bind.go", `err\w+\s+= errors.New\("(.*)"\)`},
+		"bind as a request":    {"extender/bind.go", `errors.New\("(.*)"\)`},
+		"filter as a request":  {"extender/request.go", `errors.New\("(the request .*)"`},
+		"pods in requests":     {"extender/pod.go", `errors.New\("(a pod .*)"`},
+		"standbys":             {"extender/handler.go", `errors.New\("(.*)"`},
+		"refusals of settings": {"manifests/base/settings-guard.yaml", `\+ ' (cannot be read; want [a-z" ]+)`},
+		"events":               {"allocator/events.go", `Reason\w+\s+= "(\w+)"`},
+		"alerts":               {"manifests/monitoring/rules.yaml", `- alert: (\w+)`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			source, err := os.ReadFile(filepath.Join(root, c.file))
