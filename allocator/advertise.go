@@ -89,6 +89,15 @@ func (a *Allocator) advertise(name string, grown bool) {
 	a.advertiser.AddAfter(name, wait)
 }
 
+// Besides is the resource that Windows pods have to ask for one of besides
+// vpc.Resource; empty: none.
+func (a *Allocator) Besides() corev1.ResourceName {
+	if a.observing() {
+		return vpc.TrueResource
+	}
+	return ""
+}
+
 // Advertised makes known what a Node object shows. Where that is not what was
 // written, as when a kubelet registers again and resets it, or another client has
 // changed it, it is written anew.

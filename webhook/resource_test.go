@@ -79,7 +79,7 @@ func TestAddResource(t *testing.T) {
 	for name, tc := range resourceCases() {
 		t.Run(name, func(t *testing.T) {
 			pod := &corev1.Pod{Spec: *tc.in.DeepCopy()}
-			AddResource(pod)
+			AddResource(pod, vpc.Resource)
 			if diff := cmp.Diff(tc.want, pod.Spec); diff != "" {
 				t.Errorf("AddResource (-want +got):\n%s", diff)
 			}
@@ -92,7 +92,7 @@ func TestAddResource(t *testing.T) {
 func TestAddResourceProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pod := genPod.Draw(t, "pod")
-		AddResource(pod)
+		AddResource(pod, vpc.Resource)
 
 		if len(pod.Spec.Containers) > 0 {
 			one := resource.MustParse("1")
@@ -106,7 +106,7 @@ func TestAddResourceProperties(t *testing.T) {
 		}
 
 		again := pod.DeepCopy()
-		AddResource(again)
+		AddResource(again, vpc.Resource)
 		if diff := cmp.Diff(pod, again); diff != "" {
 			t.Errorf("asking again changes the pod (-once +twice):\n%s", diff)
 		}

@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"slotwise.dev/slotwise/allocator/vpc"
 )
 
 // Where the webhooks are served.
@@ -30,6 +32,10 @@ type Options struct {
 	// is off every pod passes untouched; while it cannot be told, none passes,
 	// or, on LenientPath, each as it is.
 	Enabled func(context.Context) (bool, error)
+
+	// Besides is another resource that the pods of SchedulerName ask for one of. Empty:
+	// none.
+	Besides corev1.ResourceName
 
 	// SchedulerName is the scheduler that pods in need of an address get if they
 	// asked for none. Empty: they keep what they have.
@@ -56,9 +62,12 @@ func (d defaulter) Default(ctx context.Context, pod *corev1.Pod) error {
 	if enabled, err := d.Enabled(ctx); err != nil || !enabled {
 		return err
 	}
-	AddResource(pod)
+	AddResource(pod, vpc.Resource)
 	if d.SchedulerName != "" && asksForNoScheduler(pod) {
 		pod.Spec.SchedulerName = d.SchedulerName
+	}
+	if d.Besides != "" && pod.Spec.SchedulerName == d.SchedulerName {
+		AddResource(pod, d.Besides)
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+
+	"slotwise.dev/slotwise/allocator/vpc"
 )
 
 func TestDefault(t *testing.T) {
@@ -20,6 +22,9 @@ func TestDefault(t *testing.T) {
 	}
 	withAddress := *windows.DeepCopy()
 	withAddress.Containers[0].Resources = asking(addresses(1), addresses(1))
+	withBoth := *withAddress.DeepCopy()
+	withBoth.Containers[0].Resources.Limits[vpc.TrueResource] = withAddress.Containers[0].Resources.Limits[vpc.Resource]
+	withBoth.Containers[0].Resources.Requests[vpc.TrueResource] = withAddress.Containers[0].Resources.Requests[vpc.Resource]
 
 	for name, tc := range map[string]struct {
 		options  Options
@@ -31,6 +36,8 @@ func TestDefault(t *testing.T) {
 		"no scheduler asked for":       {options: Options{Enabled: on, SchedulerName: "slotwise"}, in: windows, want: by("slotwise", withAddress)},
 		"default scheduler":            {options: Options{Enabled: on, SchedulerName: "slotwise"}, in: by("default-scheduler", windows), want: by("slotwise", withAddress)},
 		"another scheduler asked for":  {options: Options{Enabled: on, SchedulerName: "slotwise"}, in: by("batch", windows), want: by("batch", withAddress)},
+		"another resource besides":     {options: Options{Enabled: on, SchedulerName: "slotwise", Besides: vpc.TrueResource}, in: windows, want: by("slotwise", withBoth)},
+		"not for another scheduler":    {options: Options{Enabled: on, SchedulerName: "slotwise", Besides: vpc.TrueResource}, in: by("batch", windows), want: by("batch", withAddress)},
 		"no scheduler name configured": {options: Options{Enabled: on}, in: by("default-scheduler", windows), want: by("default-scheduler", withAddress)},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -154,6 +154,7 @@ func addWebhook(mgr ctrl.Manager, a *allocator.Allocator, c config) error {
 		return err
 	}
 	webhook.Register(mgr.GetWebhookServer(), mgr.GetScheme(), webhook.Options{
+		Besides:       a.Besides(),
 		SchedulerName: c.schedulerName,
 		Enabled: func(ctx context.Context) (bool, error) {
 			s, err := a.Read(ctx, mgr.GetClient(), configMap, func(*corev1.ConfigMap, settings.Problem) {})

@@ -145,7 +145,7 @@ func (s *system) testMayNotAdvertise(t *testing.T, node string) {
 	t.Helper()
 	text := fmt.Appendf(nil, `{"status":{"capacity":{%q:"99"}}}`, vpc.Resource)
 	_, err := s.asSlotwise(t).CoreV1().Nodes().Patch(t.Context(), node, types.MergePatchType, text, metav1.PatchOptions{}, "status")
-	wantRefusal(t, err, "in mode observe Slotwise may change nothing of a Node's status")
+	wantRefusal(t, err, "Slotwise may change nothing of a Node's status but")
 }
 
 // nodeSlots is what Slotwise shows of a node.
