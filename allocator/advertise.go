@@ -143,16 +143,16 @@ func (x advert) annotations() map[string]string {
 // was written on it last.
 func (n *node) sees(node *corev1.Node) {
 	if node.Name == n.name() {
-		n.notesTotal(quantity(node.Status.Allocatable, n.a.resource()))
+		n.notesTotal(node.Name, quantity(node.Status.Allocatable, n.a.resource()))
 	}
 }
 
-// notesTotal notes the total that the Node shows, where it is another than before.
-func (n *node) notesTotal(total int) {
+// notesTotal notes the total that a Node shows, where it is another than before.
+func (n *node) notesTotal(name string, total int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if last, known := n.shown.last(); !known || last != total {
-		n.shown.note(total, time.Now())
+	if last, known := n.shown.last(name); !known || last != total {
+		n.shown.note(name, total, time.Now())
 	}
 }
 
@@ -181,11 +181,11 @@ func (w *advertiser) write(ctx context.Context, name string) error {
 	}
 	offers := name == n.name()
 	if last, _ := n.shownTotal(); offers && next.total < last {
-		n.notesTotal(next.total) // the write may be seen before its answer
+		n.notesTotal(name, next.total) // the write may be seen before its answer
 	}
 	err := w.put(ctx, name, next)
 	if err == nil && offers {
-		n.notesTotal(next.total)
+		n.notesTotal(name, next.total)
 	}
 	if apierrors.IsNotFound(err) {
 		w.forget(name)

@@ -64,6 +64,7 @@ func (n *node) running() int { return n.asked[n.name()] + len(n.bindings) }
 // shown remembers the totals that a Node has shown of late. Whoever watches it may
 // still see any of those that were there within kubeletLag.
 type shown struct {
+	node   string
 	totals []shownOnce // by time
 }
 
@@ -72,25 +73,30 @@ type shownOnce struct {
 	at    time.Time
 }
 
-// note takes in what the Node shows from now on.
-func (s *shown) note(total int, now time.Time) {
+// note takes in what a Node shows from now on. Of another one than before nothing is
+// known.
+func (s *shown) note(node string, total int, now time.Time) {
+	if s.node != node {
+		*s = shown{node: node}
+	}
 	s.totals = append(s.totals, shownOnce{total, now})
 }
 
-// least is the least total that a kubelet may see at a time; 0 where nothing is known.
-func (s *shown) least(now time.Time) int {
+// least is the least total that a Node's kubelet may see at a time; 0 where nothing is
+// known.
+func (s *shown) least(node string, now time.Time) int {
+	if s.node != node {
+		return 0
+	}
 	for len(s.totals) > 1 && !now.Before(s.totals[1].at.Add(kubeletLag)) {
 		s.totals = s.totals[1:]
-	}
-	if len(s.totals) == 0 {
-		return 0
 	}
 	return slices.MinFunc(s.totals, func(x, y shownOnce) int { return x.total - y.total }).total
 }
 
-// last is the total that the Node shows now.
-func (s *shown) last() (total int, known bool) {
-	if len(s.totals) == 0 {
+// last is the total that a Node shows now.
+func (s *shown) last(node string) (total int, known bool) {
+	if s.node != node {
 		return 0, false
 	}
 	return s.totals[len(s.totals)-1].total, true
@@ -100,7 +106,7 @@ func (s *shown) last() (total int, known bool) {
 func (n *node) shownTotal() (total int, known bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.shown.last()
+	return n.shown.last(n.name())
 }
 
 // lookAgainAt is how often a bind looks whether the node shows enough.
@@ -123,5 +129,5 @@ func (n *node) fitsKubelet() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()
-	return n.running()+n.cooling(n.ledger.Counts(), now) <= n.shown.least(now)
+	return n.running()+n.cooling(n.ledger.Counts(), now) <= n.shown.least(n.name(), now)
 }

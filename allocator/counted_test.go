@@ -112,14 +112,14 @@ func TestI9BindWaitsForTheKubelet(t *testing.T) {
 		if _, err := a.kube.CoreV1().Pods("default").Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		n.notesTotal(0)
+		n.notesTotal("win-1", 0)
 		time.Sleep(time.Minute)
 		answer := make(chan error, 1)
 		go func() {
 			answer <- a.Bind(t.Context(), types.NamespacedName{Namespace: "default", Name: "pod"}, "pod", "win-1")
 		}()
 		time.Sleep(time.Second)
-		n.notesTotal(32)
+		n.notesTotal("win-1", 32)
 		time.Sleep(kubeletLag - time.Second)
 		select {
 		case err := <-answer:
@@ -136,7 +136,7 @@ func TestI9BindWaitsForTheKubelet(t *testing.T) {
 // A bind that no kubelet would take in time is not posted, and keeps no address.
 func TestI9BindNotShownInTime(t *testing.T) {
 	virtually(t, func(t *testing.T, a *Allocator, n *node) {
-		n.notesTotal(0)
+		n.notesTotal("win-1", 0)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		if err := a.Bind(ctx, types.NamespacedName{}, "pod", "win-1"); !errors.Is(err, errNotShown) {
@@ -172,9 +172,12 @@ func TestShown(t *testing.T) {
 			now := start
 			for i, total := range c.totals {
 				now = start.Add(time.Duration(i) * half)
-				s.note(total, now)
+				s.note("win-1", total, now)
 			}
-			if got := s.least(now.Add(c.after)); got != c.want {
+			if got := s.least("another", now); got != 0 {
+				t.Errorf("another Node shows %d", got)
+			}
+			if got := s.least("win-1", now.Add(c.after)); got != c.want {
 				t.Errorf("least = %d, want %d", got, c.want)
 			}
 		})

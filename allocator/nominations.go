@@ -140,7 +140,7 @@ func (x nomination) standing(now time.Time) (stands bool, until time.Time) {
 	n := x.node
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.ready {
+	if !n.known {
 		return false, x.until
 	}
 	stopping := false

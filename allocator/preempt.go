@@ -61,7 +61,7 @@ func (a *Allocator) comes(n *node, victims []types.UID, pod extender.Pod) bool {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.ready {
+	if !n.known { // right after a switch in mode observe it is not ready, and evictions bring addresses all the same
 		return false
 	}
 	c, returned := n.ledger.After(victims)

@@ -277,22 +277,52 @@ func (r *recorder) find(ctx context.Context, n *node) error {
 		return r.create(ctx, n)
 	}
 	n.record.version = o.ResourceVersion
-	return err
+	if err != nil {
+		return err
+	}
+	return r.own(ctx, n, &o)
 }
 
 // create makes the object, owned by its Node so that it goes with it.
 func (r *recorder) create(ctx context.Context, n *node) error {
-	var node corev1.Node
-	if err := r.client.Get(ctx, client.ObjectKey{Name: n.record.object}, &node); err != nil {
+	owner, err := r.owner(ctx, n)
+	if err != nil {
 		return err
 	}
-	o := &v1alpha1.NodeSlots{ObjectMeta: metav1.ObjectMeta{Name: n.record.object}}
-	o.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}}
+	o := &v1alpha1.NodeSlots{ObjectMeta: metav1.ObjectMeta{Name: n.record.object, OwnerReferences: owner}}
 	if err := r.client.Create(ctx, o); err != nil {
 		return err
 	}
 	n.record.version = o.ResourceVersion
 	return nil
+}
+
+// own gives an object back to its Node, where it is nobody's, or that of a Node of the
+// same name from before.
+func (r *recorder) own(ctx context.Context, n *node, o *v1alpha1.NodeSlots) error {
+	owner, err := r.owner(ctx, n)
+	if err != nil || reflect.DeepEqual(owner, o.OwnerReferences) {
+		return err
+	}
+	if !r.a.held() {
+		return errNotLeading
+	}
+	before := o.DeepCopy()
+	o.OwnerReferences = owner
+	if err := r.client.Patch(ctx, o, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		return err
+	}
+	n.record.version = o.ResourceVersion
+	return nil
+}
+
+// owner is what says that the object is the Node's.
+func (r *recorder) owner(ctx context.Context, n *node) ([]metav1.OwnerReference, error) {
+	var node corev1.Node
+	if err := r.client.Get(ctx, client.ObjectKey{Name: n.record.object}, &node); err != nil {
+		return nil, err
+	}
+	return []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: node.Name, UID: node.UID}}, nil
 }
 
 // known reads which addresses the leader before has promised to be free. What

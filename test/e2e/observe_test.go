@@ -50,6 +50,8 @@ func TestObserve(t *testing.T) {
 	s.awaitCapacity(t, watched, bed.Capacity{Advertised: slots, Remaining: slots - old})
 
 	check.Must(t, s.PrefixMode(t.Context(), true))
+	s.awaitCapacity(t, []string{blind}, bed.Capacity{Advertised: asked, Remaining: truth})
+	time.Sleep(time.Second) // its kubelet sees AWS's figure a little later, and rejects what it is too small for
 	check.Must(t, s.CreatePods(t.Context(), plain, "new", asked, bed.OnNode(blind), bed.Scheduler(plainScheduler)))
 	check.Must(t, s.CreatePods(t.Context(), seen, "new", len(watched)*asked, bed.OnGroup("watched")))
 
