@@ -14,7 +14,7 @@
 // so they run in parallel, and in subnets of ranges of their own.
 //
 // Only tests come in. One that proves an invariant of the system (design: I1 to
-// I8) says so in its name.
+// I10) says so in its name.
 package faults
 
 import (
