@@ -34,11 +34,13 @@ image: ## Build the container image with buildx. IMAGE=name, PLATFORMS=linux/amd
 
 # Two packages at a time: most of them wait for cooldowns, but a control plane wants
 # its share of the cores. What tests build and start is not known to go test, so it
-# must not take results from its cache.
+# must not take results from its cache. With -trimpath the packages of the kubelets
+# are those that were compiled for the tools.
 .PHONY: test
 test: tools ## Run all tests, on a local control plane. TESTFLAGS= says less.
 	go test -count=1 -p 2 -timeout 8m $(TESTFLAGS) ./...
 	cd test/monitoring && go test -count=1 $(TESTFLAGS) ./...
+	cd test/tools/controlplane && go test -count=1 -trimpath $(TESTFLAGS) ./kubelets
 
 .PHONY: bench
 bench: tools ## Measure the extender, the core, and a burst of 1,000 pods. Wants a quiet machine.

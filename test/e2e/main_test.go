@@ -7,7 +7,7 @@
 // and those in which nothing else may happen, start one of their own; see start.
 // All run in parallel: they mostly wait for addresses to cool down.
 //
-// Only tests come in. A test that proves one of the eight invariants of the
+// Only tests come in. A test that proves one of the invariants of the
 // system says so in its name.
 package e2e
 
