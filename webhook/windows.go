@@ -24,7 +24,9 @@ func NeedsAddress(pod *corev1.Pod) bool {
 // or required node affinity.
 //
 // matchConditions in manifests/webhook/webhook.yaml say the same in CEL, more
-// loosely: whatever is Windows here must be sent there.
+// loosely: whatever is Windows here must be sent there. The policy of
+// manifests/components/admission-policy says exactly the same, as TestPolicyIsWebhook
+// shows.
 func IsWindows(pod *corev1.Pod) bool {
 	spec := &pod.Spec
 	return spec.OS != nil && spec.OS.Name == corev1.Windows ||

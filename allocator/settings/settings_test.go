@@ -116,7 +116,7 @@ func TestParse(t *testing.T) {
 // as if each value that cannot be read had never been typed.
 func TestTypingErrorsChangeNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var real Settings
+		var inForce Settings
 		meant := map[string]string{} // by setting, the last text that can be read
 		for range rapid.IntRange(1, 6).Draw(t, "changes") {
 			data := genData.Draw(t, "data")
@@ -124,9 +124,9 @@ func TestTypingErrorsChangeNothing(t *testing.T) {
 			misread := mean(meant, data)
 
 			var problems []Problem
-			real, problems = Parse(data, real)
+			inForce, problems = Parse(data, inForce)
 			want, none := Parse(meant, Settings{})
-			if diff := cmp.Diff(want, real); diff != "" || len(none) > 0 {
+			if diff := cmp.Diff(want, inForce); diff != "" || len(none) > 0 {
 				t.Fatalf("%v, meant as %v (-want +got):\n%s", data, meant, diff)
 			}
 			if len(problems) != misread {

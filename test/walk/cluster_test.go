@@ -83,9 +83,9 @@ func until(ctx context.Context, what string, check func(context.Context) error) 
 	return nil
 }
 
-// runDeployment does what controllers and kubelet would do for the Deployment once
-// it is there: the program runs. There is no Service network, so the API server
-// reaches the webhook at a port of this machine.
+// runDeployment does what controllers and kubelet would do for the Deployments once
+// they are there: the program runs, and all of them are available. There is no Service
+// network, so the API server reaches the webhook at a port of this machine.
 func (c *cluster) runDeployment(ctx context.Context) error {
 	var d appsv1.Deployment
 	key := client.ObjectKey{Namespace: bed.Namespace, Name: "slotwise"}
@@ -98,10 +98,21 @@ func (c *cluster) runDeployment(ctx context.Context) error {
 	if err := c.startSlotwise(ctx, d.Spec.Template.Spec.Containers[0].Args); err != nil {
 		return err
 	}
-	d.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue}}
-	if err := c.kube.Status().Update(ctx, &d); err != nil {
+	var all appsv1.DeploymentList
+	if err := c.kube.List(ctx, &all, client.InNamespace(bed.Namespace)); err != nil {
 		return err
 	}
+	for i := range all.Items {
+		all.Items[i].Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue}}
+		if err := c.kube.Status().Update(ctx, &all.Items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serveWebhook has the API server find the webhook once its configuration is applied.
+func (c *cluster) serveWebhook(ctx context.Context) error {
 	return until(ctx, "the webhook is redirected", c.redirectWebhook)
 }
 

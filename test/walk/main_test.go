@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
 )
@@ -70,4 +72,21 @@ func (s shell) run(ctx context.Context, t *testing.T, commands string) (string, 
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s\n%s", commands, out)
 	return string(out), err
+}
+
+// runWhile runs commands, and beside them, one after the other, what the cluster
+// would do meanwhile.
+func (s shell) runWhile(t *testing.T, commands string, meanwhile ...func(context.Context) error) {
+	t.Helper()
+	group, ctx := errgroup.WithContext(t.Context())
+	group.Go(func() error {
+		for _, do := range meanwhile {
+			if err := do(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	group.Go(func() error { return check.ErrorOf(s.run(ctx, t, commands)) })
+	check.Must(t, group.Wait())
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sync/errgroup"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
@@ -30,15 +29,7 @@ func TestSelfManaged(t *testing.T) {
 	const node, slots = "win-1", 14 // a t3.xlarge's
 	c := start(t)
 	sh := shell{kubeconfig: c.AdminKubeconfig, files: t.TempDir()}
-	together := func(name string, meanwhile func(context.Context) error) {
-		t.Helper()
-		group, ctx := errgroup.WithContext(t.Context())
-		group.Go(func() error { return meanwhile(ctx) })
-		group.Go(func() error { return check.ErrorOf(sh.run(ctx, t, block(t, name))) })
-		check.Must(t, group.Wait())
-	}
-
-	together("install", c.runDeployment)
+	sh.runWhile(t, block(t, "install"), c.runDeployment, c.serveWebhook)
 	check.Must(t, until(t.Context(), "the scheduler's certificate is there", func(ctx context.Context) error {
 		return check.ErrorOf(sh.run(ctx, t, block(t, "scheduler")+"\ntest -s tls.key"))
 	}))
@@ -64,7 +55,7 @@ func TestSelfManaged(t *testing.T) {
 	check.Must(t, check.ErrorOf(c.StartScheduler(t.Context(), controlplane.Scheduler{})))
 	c.createPod(t, "third")
 	c.awaitRunning(t, "third") // bound by a scheduler that knows nothing of addresses
-	together("uninstall", c.endNamespace)
+	sh.runWhile(t, block(t, "uninstall"), c.endNamespace)
 	c.leftNothing(t, node)
 	if got := c.awaitRunning(t, "first").Annotations[vpc.Annotation]; got != first.Annotations[vpc.Annotation] {
 		t.Errorf("the address of the first pod was %s and is %s", first.Annotations[vpc.Annotation], got)
@@ -125,6 +116,22 @@ func (c *cluster) awaitSlots(t *testing.T, sh shell, node, want string) {
 // stands in another allocator's way.
 func (c *cluster) leftNothing(t *testing.T, node string) {
 	t.Helper()
+	c.leftNothingButNodes(t)
+	var n corev1.Node
+	check.Must(t, c.kube.Get(t.Context(), client.ObjectKey{Name: node}, &n))
+	if _, has := n.Status.Capacity[vpc.Resource]; has {
+		t.Errorf("the node still shows %s", vpc.Resource)
+	}
+	for name := range n.Annotations {
+		if strings.HasPrefix(name, "slotwise.dev/") {
+			t.Errorf("the node still has the annotation %s", name)
+		}
+	}
+}
+
+// leftNothingButNodes: so it is, as far as it is not about what is written on Nodes.
+func (c *cluster) leftNothingButNodes(t *testing.T) {
+	t.Helper()
 	for _, o := range []client.Object{
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: bed.Namespace}},
 		&admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "slotwise"}},
@@ -135,20 +142,11 @@ func (c *cluster) leftNothing(t *testing.T, node string) {
 		&admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "slotwise-settings-guard"}},
 		&flowcontrolv1.FlowSchema{ObjectMeta: metav1.ObjectMeta{Name: "slotwise"}},
 		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "slotwise"}},
+		&admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "slotwise-own-settings-guard"}},
 		&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "slotwise"}},
 		&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "slotwise"}},
 	} {
 		check.Must(t, until(t.Context(), o.GetName()+" is gone", func(ctx context.Context) error { return c.gone(ctx, o) }))
-	}
-	var n corev1.Node
-	check.Must(t, c.kube.Get(t.Context(), client.ObjectKey{Name: node}, &n))
-	if _, has := n.Status.Capacity[vpc.Resource]; has {
-		t.Errorf("the node still shows %s", vpc.Resource)
-	}
-	for name := range n.Annotations {
-		if strings.HasPrefix(name, "slotwise.dev/") {
-			t.Errorf("the node still has the annotation %s", name)
-		}
 	}
 	p := bed.Pod(metav1.NamespaceDefault, "anothers")
 	p.Annotations = map[string]string{vpc.Annotation: "10.0.0.77/32"}
