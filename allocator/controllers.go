@@ -167,7 +167,10 @@ func (c *controllers) follow(n *corev1.Node) {
 		c.log.Info("node not managed", "node", n.Name, "error", err.Error())
 		return
 	}
-	c.AddNode(Member{Name: n.Name, Instance: instance, Ready: isReady(n), Created: n.CreationTimestamp.Time})
+	c.AddNode(Member{
+		Name: n.Name, Instance: instance, Ready: isReady(n), Created: n.CreationTimestamp.Time,
+		MaxPods: quantity(n.Status.Allocatable, corev1.ResourcePods),
+	})
 	c.Advertised(n)
 }
 

@@ -20,6 +20,8 @@ func newNode(a *Allocator, name, instance string) *node {
 		restores: map[netip.Prefix]restore{},
 		bindings: map[types.UID]*binding{},
 		pods:     map[types.UID]pod{},
+		counted:  map[string]int{},
+		onHost:   map[string]int{},
 		asked:    map[string]int{},
 	}
 	n.names.Store(&names{offers: name})

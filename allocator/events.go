@@ -27,6 +27,7 @@ const (
 	ReasonDuplicate       = "DuplicateAddress"
 	ReasonLost            = "AddressLost"
 	ReasonDuplicateNode   = "DuplicateNode"
+	ReasonMaxPods         = "MaxPodsLimited"
 	ReasonInvalidSetting  = "InvalidSetting"
 	ReasonOtherController = "OtherControllerPresent"
 	textNoCidrBlocks      = "InsufficientCidrBlocks: The specified subnet does not have enough free cidr blocks to satisfy the request"
@@ -106,6 +107,12 @@ func (r reporter) lost(pod types.NamespacedName, uid types.UID, address netip.Ad
 func (r reporter) duplicateNode(node, other, instance string) {
 	r.warn(nodeRef(node), ReasonDuplicateNode, actionDiscover, fmt.Sprintf(
 		"The Node %s is the same EC2 instance, %s, and offers its addresses; this one offers none. Delete the Node that is left over.", other, instance))
+}
+
+func (r reporter) maxPods(node string, maxPods, onHost, addresses, want int) {
+	r.warn(nodeRef(node), ReasonMaxPods, actionConfigure, fmt.Sprintf(
+		"The kubelet takes %d pods, %d of which are on the host's network, and the network interface has room for %d addresses: the others are of no use. Start it with -KubeletExtraArgs '--max-pods=%d' to use them all.",
+		maxPods, onHost, addresses, want))
 }
 
 func (r reporter) hindered(o *Obstacle) {

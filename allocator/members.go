@@ -18,6 +18,7 @@ type Member struct {
 	Instance string // EC2 instance id
 	Ready    bool   // its kubelet reports
 	Created  time.Time
+	MaxPods  int // that its kubelet runs, pods on the host's network included; 0: not known
 }
 
 // handle is a ledger with its worker, and the Nodes that it is the ledger of. The
@@ -171,8 +172,8 @@ func (h *handle) elect() (changed bool) {
 		}
 	}
 	slices.Sort(others)
-	last := h.names.Swap(&names{offers: best.Name, others: others})
-	return last.offers != best.Name || !slices.Equal(last.others, others)
+	last := h.names.Swap(&names{offers: best.Name, maxPods: best.MaxPods, others: others})
+	return last.offers != best.Name || last.maxPods != best.MaxPods || !slices.Equal(last.others, others)
 }
 
 func order(x, y bool) int {
@@ -212,8 +213,9 @@ func (a *Allocator) tellElection(h *handle) {
 // names are the Nodes of one instance: the one that offers its capacity, and the
 // others, which offer none.
 type names struct {
-	offers string
-	others []string
+	offers  string
+	maxPods int // of its kubelet
+	others  []string
 }
 
 // name is the Node that offers what the interface has.

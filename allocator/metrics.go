@@ -78,6 +78,7 @@ var (
 	descAddresses = prometheus.NewDesc("slotwise_addresses", "Addresses of all ready nodes by state: in_use, free, cooling.", []string{"state"}, nil)
 	descWaiting   = prometheus.NewDesc("slotwise_pods_waiting", "Pods bound, or being bound, that have no address yet.", nil, nil)
 	descRemaining = prometheus.NewDesc("slotwise_addresses_remaining", "True remaining capacity of all ready nodes, in pods, each node by itself.", nil, nil)
+	descUsable    = prometheus.NewDesc("slotwise_addresses_usable", "What of the true remaining capacity of all ready nodes their kubelets take: they run max-pods at the most.", nil, nil)
 	descAdvert    = prometheus.NewDesc("slotwise_addresses_advertised", "Capacity that all ready nodes show to the scheduler.", nil, nil)
 	descRoom      = prometheus.NewDesc("slotwise_subnet_room", "Blocks that a subnet can still give and nobody has claimed, by kind: secondary-ip (addresses) or prefix (free aligned /28).", []string{"subnet", "kind"}, nil)
 )
@@ -85,7 +86,7 @@ var (
 // Describe lists the metrics, those too that have no series yet.
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descLeader, descNodes, descSlots, descAddresses, descWaiting, descRemaining, descAdvert, descRoom,
+		descLeader, descNodes, descSlots, descAddresses, descWaiting, descRemaining, descUsable, descAdvert, descRoom,
 	} {
 		ch <- d
 	}
@@ -113,6 +114,7 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descAddresses, t.cooling, "cooling")
 	gauge(descWaiting, t.waiting)
 	gauge(descRemaining, t.remaining)
+	gauge(descUsable, t.usable)
 	if c.a == nil {
 		return
 	}
@@ -125,8 +127,8 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 }
 
 type totals struct {
-	ready, stalled, notReady, slots, secondaryIPs, prefixes int
-	inUse, free, cooling, waiting, remaining, advertised    int
+	ready, stalled, notReady, slots, secondaryIPs, prefixes      int
+	inUse, free, cooling, waiting, remaining, usable, advertised int
 }
 
 func (c *nodeCollector) total() (t totals) {
@@ -152,6 +154,7 @@ func (c *nodeCollector) total() (t totals) {
 		t.cooling += s.Cooling
 		t.waiting += s.Waiting
 		t.remaining += n.remaining()
+		t.usable += n.usable()
 		t.advertised += n.advertised(n.name())
 	}
 	return t

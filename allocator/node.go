@@ -45,6 +45,9 @@ type node struct {
 	restores     map[netip.Prefix]restore // blocks that live pods had lost of late
 	bindings     map[types.UID]*binding
 	pods         map[types.UID]pod // bound to its Nodes, as the watch has shown them
+	counted      map[string]int    // how many pods are on its Nodes, those on the host's network included
+	onHost       map[string]int    // how many of those are on the host's network
+	toldMaxPods  int               // see tellMaxPods
 	asked        map[string]int    // how much of the resource those ask for, by Node
 	aftermath    []aftermath       // of those that have ended; see outlive
 	shown        shown             // totals of the Node that offers its capacity
@@ -70,6 +73,7 @@ type summary struct {
 	cooling  int           // and for those that have ended
 	after    ledger.Counts // once all that cools has cooled, and what goes has gone
 	returned int           // blocks of the mode's kind that the subnet gets back by then
+	podRoom  int           // pods that the kubelet still takes
 }
 
 // remaining is the true remaining capacity in pods, with the blocks that the subnet
@@ -81,6 +85,9 @@ func (s *summary) remaining(available int) int {
 	return s.Remaining(min(s.own+available, s.limit))
 }
 
+// usable is what of the remaining capacity the kubelet takes.
+func (s *summary) usable(available int) int { return min(max(0, s.remaining(available)), s.podRoom) }
+
 // later is what remains once all that cools has cooled.
 func (s *summary) later(available int) int {
 	return s.after.Remaining(min(s.own+available+s.returned, s.limit))
@@ -88,6 +95,15 @@ func (s *summary) later(available int) int {
 
 // remaining is the node's true remaining capacity in pods.
 func (n *node) remaining() int { return n.left(n.summary.Load()) }
+
+// usable is what of the remaining capacity the node's kubelet takes.
+func (n *node) usable() int {
+	s := n.summary.Load()
+	if !s.ready {
+		return 0
+	}
+	return s.usable(n.budget.available(s.Mode))
+}
 
 // left is what remains by a summary, with what the subnet has now.
 func (n *node) left(s *summary) int {
@@ -270,6 +286,9 @@ func (n *node) publish(now time.Time) {
 			n.stirred = now
 		}
 	}
+	if s.ready && n.a.synced() {
+		n.tellMaxPods(s.Counts)
+	}
 	if s.ready && s.limit == 0 && last.limit > 0 {
 		n.a.events.refused(n.name(), n.stalls[assigning].explain())
 	}
@@ -288,6 +307,7 @@ func (n *node) sum(now time.Time) *summary {
 	if s.limit == 0 {
 		s.Arriving = 0 // what a call that hangs may bring
 	}
+	s.podRoom = n.podRoom()
 	s.running, s.cooling = n.running(), n.cooling(s.Counts, now)
 	s.after, s.returned = n.ledger.After(nil)
 	return s

@@ -14,6 +14,9 @@ func (n *node) observe(uid types.UID, seen pod) {
 	n.update(func(l *ledger.Ledger, now time.Time) {
 		n.finish(uid)
 		n.keep(uid, seen)
+		if seen.onHost {
+			return
+		}
 		if seen.address.IsValid() {
 			n.hold(uid, seen, now)
 			return
@@ -35,6 +38,10 @@ func (n *node) keep(uid types.UID, p pod) {
 	n.unkeep(uid)
 	n.pods[uid] = p
 	n.asked[p.on] += p.asks
+	n.counted[p.on]++
+	if p.onHost {
+		n.onHost[p.on]++
+	}
 }
 
 // ended takes up that a pod of the node has ended, though something of it may run for
@@ -51,11 +58,19 @@ func (n *node) ended(uid types.UID, longer time.Duration) {
 }
 
 func (n *node) unkeep(uid types.UID) {
-	if p, had := n.pods[uid]; had {
-		n.asked[p.on] -= p.asks
-		if n.asked[p.on] == 0 {
-			delete(n.asked, p.on)
-		}
+	p, had := n.pods[uid]
+	if !had {
+		return
 	}
 	delete(n.pods, uid)
+	n.asked[p.on] -= p.asks
+	n.counted[p.on]--
+	if p.onHost {
+		n.onHost[p.on]--
+	}
+	if n.counted[p.on] == 0 {
+		delete(n.asked, p.on)
+		delete(n.counted, p.on)
+		delete(n.onHost, p.on)
+	}
 }

@@ -27,6 +27,7 @@ type pod struct {
 	wants    bool        // an address, by vpc.Resource
 	priority int32
 	created  time.Time
+	onHost   bool // on the host's network: it needs no address
 	ending   bool // it was deleted, and has yet to stop
 	told     bool // that it has lost its address
 }
@@ -37,12 +38,13 @@ func newPod(p *corev1.Pod, advertised corev1.ResourceName) pod {
 	asked := requests(p)
 	kept := pod{
 		uid: p.UID, key: types.NamespacedName{Namespace: p.Namespace, Name: p.Name}, on: p.Spec.NodeName,
-		asks: quantity(asked, advertised), wants: quantity(asked, vpc.Resource) > 0, created: p.CreationTimestamp.Time, ending: p.DeletionTimestamp != nil,
+		asks: quantity(asked, advertised), wants: quantity(asked, vpc.Resource) > 0, created: p.CreationTimestamp.Time,
+		onHost: p.Spec.HostNetwork, ending: p.DeletionTimestamp != nil,
 	}
 	if p.Spec.Priority != nil {
 		kept.priority = *p.Spec.Priority
 	}
-	if parsed, err := vpc.ParseAddress(p.Annotations[vpc.Annotation]); err == nil {
+	if parsed, err := vpc.ParseAddress(p.Annotations[vpc.Annotation]); err == nil && !kept.onHost {
 		kept.address, kept.kind = parsed.Addr(), kindOf(parsed)
 	}
 	return kept

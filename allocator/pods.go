@@ -41,13 +41,10 @@ func newPodWatch(a *Allocator) *podWatch {
 	return &podWatch{a: a, home: map[types.UID]place{}, holders: map[netip.Addr]types.UID{}, guests: map[types.UID][]*node{}}
 }
 
-// bound selects the pods that may need an address: pods on the host's network
-// have the node's.
+// bound selects the pods that are on a node. Those on the host's network need no address,
+// but the kubelet counts them, too.
 func bound(extra ...fields.Selector) string {
-	return fields.AndSelectors(append(extra,
-		fields.OneTermNotEqualSelector("spec.nodeName", ""),
-		fields.OneTermEqualSelector("spec.hostNetwork", "false"),
-	)...).String()
+	return fields.AndSelectors(append(extra, fields.OneTermNotEqualSelector("spec.nodeName", ""))...).String()
 }
 
 // watchBackoff is the pause before the API server is asked for pods again. Addresses
@@ -191,9 +188,6 @@ func (w *podWatch) known() []types.UID {
 
 // observe takes up what the API server says of a bound pod.
 func (w *podWatch) observe(p *corev1.Pod) {
-	if p.Spec.HostNetwork {
-		return
-	}
 	if finished(p) {
 		w.ended(p.UID, lingers(p))
 		return

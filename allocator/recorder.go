@@ -213,6 +213,7 @@ func (n *node) status(still time.Duration) (s v1alpha1.NodeSlotsStatus, wait tim
 		Cooling:          int32(c.Cooling),
 		Waiting:          int32(c.Waiting),
 		Remaining:        int32(max(0, n.remaining())),
+		Usable:           int32(n.usable()),
 	}
 	if !n.a.running() || n.a.observing() {
 		return s, 0, true // others may give what is free

@@ -143,7 +143,7 @@ func (w *worker) planned() (ledger.Call, bool) {
 	}
 	c := w.ledger.Counts()
 	available := min(w.budget.available(c.Mode), max(1, w.stalls[assigning].limit(now)))
-	want := w.a.targets().Want(c)
+	want := w.usableBlocks(w.a.targets().Want(c), c)
 	if c.Need() > 0 && !w.ledger.InFlight() { // with a call in flight there is no other to be planned
 		want += w.a.ahead(c.Mode, available)
 	}
@@ -153,7 +153,7 @@ func (w *worker) planned() (ledger.Call, bool) {
 // noticeShortage notes when the node would take blocks that the subnet has not.
 func (w *worker) noticeShortage() {
 	c := w.ledger.Counts()
-	if c.Open > 0 && w.a.targets().Want(c) > c.Blocks() && w.budget.available(c.Mode)+w.own.count == 0 {
+	if c.Open > 0 && w.usableBlocks(w.a.targets().Want(c), c) > c.Blocks() && w.budget.available(c.Mode)+w.own.count == 0 {
 		w.lacks(c.Mode)
 	} else {
 		w.short = false

@@ -16,6 +16,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Free",type=integer,JSONPath=`.status.free`
 // +kubebuilder:printcolumn:name="Cooling",type=integer,JSONPath=`.status.cooling`
 // +kubebuilder:printcolumn:name="Remaining",type=integer,JSONPath=`.status.remaining`
+// +kubebuilder:printcolumn:name="Usable",type=integer,JSONPath=`.status.usable`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type NodeSlots struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -62,6 +63,10 @@ type NodeSlotsStatus struct {
 	// Remaining is how many more pods can get an address: free ones, and those
 	// that empty slots can still take from the subnet.
 	Remaining int32 `json:"remaining"`
+
+	// Usable is what of Remaining the node's kubelet takes: it runs so many pods at the
+	// most (max-pods, 110 unless it is told otherwise), whatever addresses there are.
+	Usable int32 `json:"usable"`
 
 	// KnownFree are the addresses, as CIDR blocks, that no pod has and none gets
 	// before this list was taken back. After a crash these alone need no cooldown.
