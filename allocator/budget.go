@@ -25,14 +25,16 @@ const (
 // promised an address that EC2 has yet to give, so that two nodes never promise
 // the same block.
 type budget struct {
-	id   string
-	bits int // length of the subnet's mask
+	id     string
+	bits   int   // length of the subnet's mask
+	unread error // why its reservations are not known; nil: they are
 
 	room    [2]atomic.Int64  // by kind: blocks that nobody has claimed
 	changed func(grown bool) // told after a tight room has changed
 
 	mu       sync.Mutex
 	chart    *subnet.Map
+	hidden   int // addresses in use that the last describe did not show; see subnet.Map.Hide
 	claimed  [2]int
 	shortage [2]shortage
 	recent   []change // what we changed ourselves and a describe may not show yet
@@ -54,7 +56,7 @@ type change struct {
 }
 
 func newBudget(s cloud.Subnet, changed func(grown bool)) *budget {
-	b := &budget{id: s.ID, bits: s.CIDR.Bits(), changed: changed}
+	b := &budget{id: s.ID, bits: s.CIDR.Bits(), unread: s.Unread, changed: changed}
 	b.install(s)
 	return b
 }
@@ -63,7 +65,14 @@ func newBudget(s cloud.Subnet, changed func(grown bool)) *budget {
 // top that the describe may have missed.
 func (b *budget) install(s cloud.Subnet) {
 	chart := chart(s)
+	hidden := chart.Hide(s.Available)
 	b.update(func() {
+		// The two of its answers are not of the same moment: what one describe alone finds
+		// hidden may only have changed between them.
+		if b.chart != nil {
+			chart.Hide(s.Available + hidden - min(hidden, b.hidden))
+		}
+		b.hidden = hidden
 		b.recent = slices.DeleteFunc(b.recent, func(c change) bool { return s.AsOf.After(c.at.Add(ledger.Settle)) })
 		for _, c := range b.recent {
 			c.apply(chart)

@@ -14,9 +14,11 @@ import (
 
 // tiny is a subnet of 64 addresses: two prefixes, or 59 addresses.
 func tiny(used ...string) cloud.Subnet {
-	s := cloud.Subnet{ID: "subnet-1", CIDR: netip.MustParsePrefix("10.0.0.0/26"), AsOf: time.Now()}
+	s := cloud.Subnet{ID: "subnet-1", CIDR: netip.MustParsePrefix("10.0.0.0/26"), Available: 59, AsOf: time.Now()}
 	for _, u := range used {
-		s.Used = append(s.Used, netip.MustParsePrefix(u))
+		p := netip.MustParsePrefix(u)
+		s.Used = append(s.Used, p)
+		s.Available -= ledger.KindOf(p).Addresses()
 	}
 	return s
 }
@@ -155,4 +157,28 @@ func TestI3ClaimsAndBlocksNeverExceedTheSubnet(t *testing.T) {
 			},
 		})
 	})
+}
+
+// What others have in a shared subnet shows only in how much is left. One describe
+// whose two answers are not of one moment takes nothing away.
+func TestHiddenUse(t *testing.T) {
+	shared := tiny()
+	shared.Available = 20
+	for name, c := range map[string]struct {
+		first, then  cloud.Subnet
+		blocks, free int
+	}{
+		"none":               {tiny(), tiny(), 2, 59},
+		"at the start":       {shared, shared, 1, 20},
+		"seen once":          {tiny(), shared, 2, 59},
+		"seen once too much": {shared, tiny(), 2, 59},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newTestBudget(c.first)
+			b.install(c.then)
+			if blocks, free := b.available(ledger.Prefix), b.available(ledger.SecondaryIP); blocks != c.blocks || free != c.free {
+				t.Errorf("%d blocks and %d addresses available, want %d and %d", blocks, free, c.blocks, c.free)
+			}
+		})
+	}
 }

@@ -11,8 +11,8 @@ import (
 // client may have taken it meanwhile. A describe may show the past, by ledger.Settle,
 // so the first that counts is asked for 10 to 20 s after the end, which leaves 10 s of
 // the cooldown for the answer. Nothing waits for it. 200 interfaces share a call: at
-// 5,000 nodes on all of which pods end all the time that is 150 calls a minute, of the
-// 1,200 that EC2 gives an account; where no pods end, none.
+// 5,000 nodes on all of which pods end all the time that is 150 calls a minute, a
+// quarter of Slotwise's share; where no pods end, none.
 const confirmEvery = 10 * time.Second
 
 // confirm has EC2 show the interfaces on which addresses cool.

@@ -165,6 +165,7 @@ func (c *controllers) follow(n *corev1.Node) {
 	instance, err := instanceID(n.Spec.ProviderID)
 	if err != nil {
 		c.log.Info("node not managed", "node", n.Name, "error", err.Error())
+		c.events.unmanaged(n.Name, err.Error())
 		return
 	}
 	c.AddNode(Member{

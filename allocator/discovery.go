@@ -39,6 +39,10 @@ func (n *node) serve(ctx context.Context) {
 	w.run(ctx)
 }
 
+// newInstance is the pause of discovery from which on an instance that EC2 does not
+// know is no news of a node that has just joined.
+const newInstance = 8 * time.Second
+
 // discover reads the node from EC2 and from the API server until both have
 // answered. Only then are addresses given on it. That EC2 answers again after it did
 // not, one success of any node shows to all.
@@ -53,10 +57,13 @@ func (n *node) discover(ctx context.Context) (described time.Time, ok bool) {
 			return time.Time{}, false
 		}
 		n.a.log.Info("node not usable yet", "node", n.name(), "instance", n.instance, "error", err.Error())
-		if cloud.Classify(err) == cloud.Refused {
-			n.a.events.unsupported(n.name(), err)
-		}
 		class := cloud.Classify(err)
+		switch {
+		case class == cloud.Refused:
+			n.a.events.unsupported(n.name(), err)
+		case class == cloud.Gone && pause >= newInstance: // EC2 may not know a new one at once
+			n.a.events.unmanaged(n.name(), fmt.Sprintf("EC2 knows no instance %s: it has gone, or Slotwise runs in another region or with another account's credentials", n.instance))
+		}
 		if class == cloud.Lost || class == cloud.RetryLater {
 			pause = silencePause.after(pause)
 		} else {
@@ -91,6 +98,9 @@ func (n *node) read(ctx context.Context) (described time.Time, err error) {
 	}
 	n.dnsName.Store(&instance.DNSName)
 	n.a.electAgain(n)
+	if err := budget.unread; err != nil {
+		n.a.events.reservationsUnread(n.name(), budget.id, err)
+	}
 	if err := n.readPods(ctx); err != nil {
 		return time.Time{}, err
 	}

@@ -28,6 +28,8 @@ const (
 	ReasonLost            = "AddressLost"
 	ReasonDuplicateNode   = "DuplicateNode"
 	ReasonMaxPods         = "MaxPodsLimited"
+	ReasonUnmanaged       = "NodeNotManaged"
+	ReasonOff             = "SlotwiseOff"
 	ReasonInvalidSetting  = "InvalidSetting"
 	ReasonOtherController = "OtherControllerPresent"
 	textNoCidrBlocks      = "InsufficientCidrBlocks: The specified subnet does not have enough free cidr blocks to satisfy the request"
@@ -113,6 +115,20 @@ func (r reporter) maxPods(node string, maxPods, onHost, addresses, want int) {
 	r.warn(nodeRef(node), ReasonMaxPods, actionConfigure, fmt.Sprintf(
 		"The kubelet takes %d pods, %d of which are on the host's network, and the network interface has room for %d addresses: the others are of no use. Start it with -KubeletExtraArgs '--max-pods=%d' to use them all.",
 		maxPods, onHost, addresses, want))
+}
+
+func (r reporter) unmanaged(node, why string) {
+	r.warn(nodeRef(node), ReasonUnmanaged, actionDiscover, "Slotwise gives no addresses on this node: "+why)
+}
+
+func (r reporter) reservationsUnread(node, subnet string, err error) {
+	r.warn(nodeRef(node), ReasonRefused, actionDiscover, fmt.Sprintf("The CIDR reservations of subnet %s cannot be read, so it counts as having none: %v", subnet, err))
+}
+
+// hangs tells of a pod that was bound past the extender.
+func (r reporter) hangs(pod types.NamespacedName, uid types.UID, node string) {
+	r.warn(podRef(pod, uid), ReasonFailed, actionAllocate, fmt.Sprintf(
+		"Node %s has no address for the pod, which was bound there past Slotwise's extender: it gets the next one that comes free. Delete the pod to have it scheduled where there is one.", node))
 }
 
 func (r reporter) hindered(o *Obstacle) {

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,11 +19,25 @@ import (
 	"slotwise.dev/slotwise/allocator/warmpool"
 )
 
+// SurveyReport is what a look at all Windows nodes and their subnets has shown.
+type SurveyReport struct {
+	Subnets []*SubnetReport
+	Odd     []Oddity
+}
+
+// Oddity is a Windows node, or a subnet, that could not be looked at. It hides nothing
+// of the others.
+type Oddity struct {
+	Name string
+	Why  error
+}
+
 // SubnetReport is a subnet with Windows nodes, as it is before a migration to
 // prefixes.
 type SubnetReport struct {
 	cloud.Subnet
 	Map      *subnet.Map
+	Hidden   int // addresses in use that EC2 does not show, as those of others who share the subnet
 	Nodes    int
 	Prefixes int // that the nodes have already
 	Forecast subnet.Forecast
@@ -31,7 +45,7 @@ type SubnetReport struct {
 
 // Survey looks at every subnet that has Windows nodes, and foresees whether
 // their prefixes will fit. It changes nothing.
-func Survey(ctx context.Context, ec2 *cloud.Client, kube client.Reader, configMap types.NamespacedName) ([]*SubnetReport, error) {
+func Survey(ctx context.Context, ec2 *cloud.Client, kube client.Reader, configMap types.NamespacedName) (*SurveyReport, error) {
 	state, err := ReadSettings(ctx, kube, configMap, settings.Settings{}, func(*corev1.ConfigMap, settings.Problem) {})
 	if err != nil {
 		return nil, err
@@ -45,29 +59,37 @@ func Survey(ctx context.Context, ec2 *cloud.Client, kube client.Reader, configMa
 		return nil, fmt.Errorf("list Windows nodes: %w", err)
 	}
 	needs := make([]need, len(nodes.Items))
-	group, each := errgroup.WithContext(ctx)
+	errs := make([]error, len(nodes.Items))
+	var group sync.WaitGroup
 	for i := range nodes.Items {
 		n := &nodes.Items[i]
-		group.Go(func() (err error) {
-			if needs[i], err = needOf(each, ec2, n, pods[n.Name], state.Targets); err != nil {
-				return fmt.Errorf("node %s: %w", n.Name, err)
-			}
-			return nil
-		})
+		group.Go(func() { needs[i], errs[i] = needOf(ctx, ec2, n, pods[n.Name], state.Targets) })
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
+	group.Wait()
+	report := &SurveyReport{}
+	for i, err := range errs {
+		if err != nil {
+			report.Odd = append(report.Odd, Oddity{"node " + nodes.Items[i].Name, err})
+		}
 	}
-	return finish(ctx, ec2, sum(needs))
+	report.describe(ctx, ec2, sum(needs))
+	return report, ctx.Err()
 }
 
-// need is what one node has and will ask for, in prefixes.
+// podCount is how many pods a node has.
+type podCount struct {
+	addressed int // that need an address
+	onHost    int // on the host's network
+}
+
+// need is what one node has and will ask for, in prefixes. The zero value is that of a
+// node that could not be looked at.
 type need struct {
 	subnet           string
 	have, want, most int
 }
 
-func needOf(ctx context.Context, ec2 *cloud.Client, n *corev1.Node, pods int, targets warmpool.Targets) (need, error) {
+func needOf(ctx context.Context, ec2 *cloud.Client, n *corev1.Node, pods podCount, targets warmpool.Targets) (need, error) {
 	id, err := instanceID(n.Spec.ProviderID)
 	if err != nil {
 		return need{}, err
@@ -91,17 +113,27 @@ func needOf(ctx context.Context, ec2 *cloud.Client, n *corev1.Node, pods int, ta
 		}
 	}
 	if limits.Nitro {
-		per := ledger.Prefix.Addresses()
 		x.most = limits.AddressesPerInterface - 1
-		x.want = min(x.most, targets.Prefixes(pods, (pods+per-1)/per))
+		if maxPods := quantity(n.Status.Allocatable, corev1.ResourcePods); maxPods > 0 {
+			x.most = min(x.most, prefixesFor(max(0, maxPods-pods.onHost)))
+		}
+		x.want = min(x.most, targets.Prefixes(pods.addressed, prefixesFor(pods.addressed)))
 	}
 	return x, nil
+}
+
+func prefixesFor(pods int) int {
+	per := ledger.Prefix.Addresses()
+	return (pods + per - 1) / per
 }
 
 // sum adds up what the nodes of each subnet need.
 func sum(needs []need) map[string]*SubnetReport {
 	reports := map[string]*SubnetReport{}
 	for _, x := range needs {
+		if x.subnet == "" {
+			continue
+		}
 		r := reports[x.subnet]
 		if r == nil {
 			r = &SubnetReport{}
@@ -115,34 +147,42 @@ func sum(needs []need) map[string]*SubnetReport {
 	return reports
 }
 
-// finish describes the subnets themselves.
-func finish(ctx context.Context, ec2 *cloud.Client, reports map[string]*SubnetReport) ([]*SubnetReport, error) {
-	var out []*SubnetReport
+// describe looks at the subnets themselves.
+func (s *SurveyReport) describe(ctx context.Context, ec2 *cloud.Client, reports map[string]*SubnetReport) {
 	for id, r := range reports {
-		s, err := ec2.Subnet(ctx, id)
+		shown, err := ec2.Subnet(ctx, id)
 		if err != nil {
-			return nil, err
+			s.Odd = append(s.Odd, Oddity{"subnet " + id, err})
+			continue
 		}
-		r.Subnet, r.Map = s, chart(s)
+		r.Subnet, r.Map = shown, chart(shown)
+		r.Hidden = r.Map.Hide(shown.Available)
 		r.Forecast.Room = r.Map.Room(ledger.Prefix)
-		out = append(out, r)
+		s.Subnets = append(s.Subnets, r)
 	}
-	slices.SortFunc(out, func(a, b *SubnetReport) int { return strings.Compare(a.ID, b.ID) })
-	return out, nil
+	slices.SortFunc(s.Subnets, func(a, b *SubnetReport) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(s.Odd, func(a, b Oddity) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// podsByNode counts the pods that need an address.
-func podsByNode(ctx context.Context, kube client.Reader) (map[string]int, error) {
+// podsByNode counts the pods of nodes.
+func podsByNode(ctx context.Context, kube client.Reader) (map[string]podCount, error) {
 	var pods corev1.PodList
 	if err := kube.List(ctx, &pods); err != nil {
 		return nil, fmt.Errorf("list pods: %w", err)
 	}
-	count := map[string]int{}
+	count := map[string]podCount{}
 	for i := range pods.Items {
 		p := &pods.Items[i]
-		if !p.Spec.HostNetwork && !finished(p) {
-			count[p.Spec.NodeName]++
+		c := count[p.Spec.NodeName]
+		switch {
+		case finished(p):
+			continue
+		case p.Spec.HostNetwork:
+			c.onHost++
+		default:
+			c.addressed++
 		}
+		count[p.Spec.NodeName] = c
 	}
 	return count, nil
 }

@@ -41,10 +41,11 @@ const (
 	GetReservations       Action = "GetSubnetCidrReservations"
 )
 
-// DefaultBuckets are the token buckets of all actions, as large as those that
-// EC2 keeps for an account.
+// DefaultBuckets are the token buckets of all actions: half of what EC2 gives an
+// account in a region, which Linux nodes' CNI, autoscalers and other clusters share.
+// https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
 func DefaultBuckets() map[Action]Bucket {
-	change, read := Bucket{Burst: 50, PerSecond: 5}, Bucket{Burst: 100, PerSecond: 20}
+	change, read := Bucket{Burst: 25, PerSecond: 2.5}, Bucket{Burst: 50, PerSecond: 10}
 	return map[Action]Bucket{
 		Assign:                change,
 		Unassign:              change,

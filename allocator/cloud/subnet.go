@@ -24,6 +24,7 @@ type Subnet struct {
 	Used             []netip.Prefix            // primary addresses and secondary IPs (/32), prefixes (/28)
 	Interfaces       map[string][]netip.Prefix // the same by interface, without the primary addresses
 	Reservations     []subnet.Reservation
+	Unread           error     // why EC2 does not tell the reservations; nil: it does
 	AsOf             time.Time // before the first request was sent; EC2 may lag behind it
 }
 
@@ -35,7 +36,13 @@ func (c *Client) Subnet(ctx context.Context, id string) (Subnet, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.describeSubnet(ctx, &s) })
 	group.Go(func() error { return c.describeUse(ctx, &s) })
-	group.Go(func() (err error) { s.Reservations, err = c.reservations(ctx, id); return err })
+	group.Go(func() (err error) {
+		s.Reservations, err = c.reservations(ctx, id)
+		if Classify(err) == Refused { // as to one with whom the subnet is shared: none are known
+			s.Unread, err = err, nil
+		}
+		return err
+	})
 	if err := group.Wait(); err != nil {
 		return Subnet{}, err
 	}

@@ -41,9 +41,11 @@ type cell struct {
 
 // Map says what a subnet can still give.
 type Map struct {
-	cidr  netip.Prefix
-	cells []cell
-	room  [2]int // by ledger.Kind
+	cidr     netip.Prefix
+	cells    []cell
+	room     [2]int // by ledger.Kind
+	reserved int    // cells of the prefixes' room that are under a reservation for them
+	hidden   int    // addresses outside of reservations that are in use by what cannot be seen
 }
 
 // NewMap makes the map of a subnet in which nothing is assigned yet. AWS keeps
@@ -80,8 +82,23 @@ func (m *Map) Take(p netip.Prefix) { m.change(p, func(c *cell, mask uint16) { c.
 func (m *Map) Give(p netip.Prefix) { m.change(p, func(c *cell, mask uint16) { c.used &^= mask }) }
 
 // Room is how many blocks of a kind EC2 can assign automatically: wholly free
-// aligned /28 blocks, or single free addresses.
-func (m *Map) Room(k ledger.Kind) int { return m.room[k] }
+// aligned /28 blocks, or single free addresses. Where some use is hidden it lies
+// anywhere, so no more blocks count than the addresses that are left can make.
+func (m *Map) Room(k ledger.Kind) int {
+	left := max(0, m.room[ledger.SecondaryIP]-m.hidden)
+	if k == ledger.SecondaryIP {
+		return left
+	}
+	return min(m.room[ledger.Prefix], m.reserved+left/ledger.Prefix.Addresses())
+}
+
+// Hide notes how many addresses are free by EC2's own count, which leaves out what is
+// under reservations, and says how many more are in use than the map shows: those of
+// other accounts that share the subnet (https://docs.aws.amazon.com/vpc/latest/userguide/vpc-sharing.html).
+func (m *Map) Hide(available int) (hidden int) {
+	m.hidden = max(0, m.room[ledger.SecondaryIP]-available)
+	return m.hidden
+}
 
 // Unused says that a block lies in the subnet and that none of it is assigned, or one
 // of the five that AWS keeps. What is under a reservation may be asked for by name.
@@ -106,6 +123,9 @@ func (m *Map) change(p netip.Prefix, f func(*cell, uint16)) {
 func (m *Map) count(c cell, sign int) {
 	if c.freeForPrefix() {
 		m.room[ledger.Prefix] += sign
+		if c.prefixes == whole {
+			m.reserved += sign
+		}
 	}
 	m.room[ledger.SecondaryIP] += sign * bits.OnesCount16(^(c.used | c.prefixes | c.explicit))
 }

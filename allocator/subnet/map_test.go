@@ -102,3 +102,30 @@ func TestRoomIsWhatACountFinds(t *testing.T) {
 		}
 	})
 }
+
+// What cannot be seen may lie anywhere, but not where a reservation keeps it out.
+func TestHiddenUse(t *testing.T) {
+	reserved := []Reservation{{CIDR: netip.MustParsePrefix("10.0.0.16/28"), Kind: ForPrefixes}}
+	for name, c := range map[string]struct {
+		reservations          []Reservation
+		available             int
+		hidden, blocks, addrs int
+	}{
+		"nothing is hidden":       {nil, 59, 0, 2, 59},
+		"some is":                 {nil, 40, 19, 2, 40},
+		"too much for two blocks": {nil, 31, 28, 1, 31},
+		"all is taken":            {nil, 0, 59, 0, 0},
+		"but what is reserved":    {reserved, 0, 43, 1, 0},
+		"more is free than seen":  {nil, 70, 0, 2, 59},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := NewMap(netip.MustParsePrefix("10.0.0.0/26"), c.reservations)
+			if got := m.Hide(c.available); got != c.hidden {
+				t.Errorf("%d hidden, want %d", got, c.hidden)
+			}
+			if blocks, addrs := m.Room(ledger.Prefix), m.Room(ledger.SecondaryIP); blocks != c.blocks || addrs != c.addrs {
+				t.Errorf("room for %d blocks, %d addresses; want %d, %d", blocks, addrs, c.blocks, c.addrs)
+			}
+		})
+	}
+}

@@ -17,8 +17,11 @@ import (
 	"slotwise.dev/slotwise/allocator/subnet"
 )
 
-// errDoesNotFit makes the command fail, for scripts.
-var errDoesNotFit = errors.New("not all nodes can be moved to prefixes")
+// What makes the command fail, for scripts.
+var (
+	errDoesNotFit = errors.New("not all nodes can be moved to prefixes")
+	errNoSubnet   = errors.New("no subnet of a Windows node could be looked at")
+)
 
 func subnetsCommand() *cobra.Command {
 	var c config
@@ -30,7 +33,8 @@ a picture of each with its free aligned /28 blocks and CIDR reservations, and a
 verdict whether the prefixes that the nodes will ask for fit. Nothing is changed.
 
 It reads pods, nodes and the ConfigMap from Kubernetes, and instances, interfaces
-and subnets from EC2. It fails if somewhere they do not fit.`,
+and subnets from EC2. A node or subnet that cannot be looked at is named, with the
+reason, below the others. It fails if somewhere they do not fit.`,
 		Example: `  slotwise subnets --kubeconfig ~/.kube/config --aws-region us-west-2`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -58,18 +62,26 @@ func subnets(ctx context.Context, out io.Writer, c config) error {
 	if err != nil {
 		return err
 	}
-	reports, err := allocator.Survey(ctx, cloud.New(ec2, cloud.Options{}), kube, configMap)
+	report, err := allocator.Survey(ctx, cloud.New(ec2, cloud.Options{}), kube, configMap)
 	if err != nil {
 		return err
 	}
 	fits := true
-	for _, r := range reports {
+	for _, r := range report.Subnets {
 		show(out, r)
 		fits = fits && r.Forecast.Fits()
 	}
-	fmt.Fprintf(out, "%s\n", subnet.Legend)
-	if !fits {
+	if len(report.Subnets) > 0 {
+		fmt.Fprintf(out, "%s\n", subnet.Legend)
+	}
+	for _, o := range report.Odd {
+		fmt.Fprintf(out, "not looked at: %s: %v\n", o.Name, o.Why)
+	}
+	switch {
+	case !fits:
 		return errDoesNotFit
+	case len(report.Subnets) == 0 && len(report.Odd) > 0:
+		return errNoSubnet
 	}
 	return nil
 }
@@ -85,6 +97,12 @@ func show(out io.Writer, r *allocator.SubnetReport) {
 		fmt.Fprintf(out, "  reserved         %s (%s)\n", x.CIDR, x.Kind)
 	}
 	fmt.Fprintf(out, "  free             %d whole /28 blocks, %d addresses for secondary IPs\n", r.Forecast.Room, r.Map.Room(ledger.SecondaryIP))
+	if r.Unread != nil {
+		fmt.Fprintf(out, "  reserved         not known: %v\n", r.Unread)
+	}
+	if r.Hidden > 0 {
+		fmt.Fprintf(out, "  hidden           %d addresses are in use that EC2 does not show here, as in a subnet that is shared with other accounts: blocks that look free may not be\n", r.Hidden)
+	}
 	fmt.Fprintf(out, "  Windows nodes    %d, with %d prefixes\n", r.Nodes, r.Prefixes)
 	fmt.Fprintf(out, "  prefixes needed  %d for the pods that run now, %d if every node fills all its slots\n", r.Forecast.Now, r.Forecast.Most)
 	fmt.Fprintf(out, "  verdict          %s\n\n", r.Forecast.Verdict())
