@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -57,8 +58,9 @@ type Allocator struct {
 	held    func() bool
 	observe time.Duration // between looks at another allocator's work; zero: there is none
 
-	reading  sync.Mutex        // held from the look at the ConfigMap until lastGood is what it says
-	lastGood settings.Settings // read last, which counts where a value cannot be read
+	configMap types.NamespacedName // that users configure; set by SetupWithManager
+	reading   sync.Mutex           // held from the look at the ConfigMap until lastGood is what it says
+	lastGood  settings.Settings    // read last, which counts where a value cannot be read
 
 	state      atomic.Pointer[State]
 	configured atomic.Bool               // the settings have been read for the first time
@@ -194,6 +196,9 @@ func (a *Allocator) Apply(s State) {
 		a.beginAnew() // first: nothing may be given by the old books
 	}
 	before := a.state.Swap(&s)
+	if before.Enabled && !s.Enabled {
+		a.events.off(a.configMap, len(a.everyNode()))
+	}
 	if goesOn {
 		a.advertiser.renew()
 	}

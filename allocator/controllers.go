@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -85,7 +86,8 @@ func stripNode(obj any) (any, error) {
 // SetupWithManager has the leader follow nodes and settings and run the
 // allocator.
 func (a *Allocator) SetupWithManager(mgr ctrl.Manager, configMap types.NamespacedName) error {
-	c := &controllers{Allocator: a, client: mgr.GetClient(), cache: mgr.GetCache(), configMap: configMap}
+	a.configMap = configMap
+	c := &controllers{Allocator: a, client: mgr.GetClient(), cache: mgr.GetCache()}
 	if err := ctrl.NewControllerManagedBy(mgr).Named("nodes").For(&corev1.Node{}).
 		Complete(reconcile.Func(c.node)); err != nil {
 		return err
@@ -104,14 +106,18 @@ func (a *Allocator) SetupWithManager(mgr ctrl.Manager, configMap types.Namespace
 	if err := follower.Complete(reconcile.Func(c.settings)); err != nil {
 		return err
 	}
+	// A standby reads them too, so that it knows the last good values when it takes over.
+	if err := ctrl.NewControllerManagedBy(mgr).Named("settings-standby").Watches(&corev1.ConfigMap{}, one).
+		WithOptions(controller.Options{NeedLeaderElection: new(bool)}).Complete(reconcile.Func(c.standby)); err != nil {
+		return err
+	}
 	return mgr.Add(manager.RunnableFunc(c.start))
 }
 
 type controllers struct {
 	*Allocator
-	client    client.Client
-	cache     client.Reader // of NodeSlots, of which the client reads what the API server has now
-	configMap types.NamespacedName
+	client client.Client
+	cache  client.Reader // of NodeSlots, of which the client reads what the API server has now
 
 	mu sync.Mutex // held from the look at an object until what it says is taken up
 }
@@ -210,6 +216,12 @@ func (c *controllers) settings(ctx context.Context, _ reconcile.Request) (reconc
 	c.log.Info("settings", "enabled", s.Enabled, "mode", s.Mode.String(), "obstacle", s.Obstacle.String())
 	c.Apply(s)
 	return reconcile.Result{}, nil
+}
+
+// standby reads the settings without acting upon them.
+func (c *controllers) standby(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+	_, err := c.Read(ctx, c.client, c.configMap, func(*corev1.ConfigMap, settings.Problem) {})
+	return reconcile.Result{}, err
 }
 
 // Read is ReadState, or ReadSettings in mode observe: there another allocator is

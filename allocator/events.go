@@ -117,6 +117,13 @@ func (r reporter) maxPods(node string, maxPods, onHost, addresses, want int) {
 		maxPods, onHost, addresses, want))
 }
 
+// off tells that Slotwise was turned off while there are nodes that it serves.
+func (r reporter) off(configMap types.NamespacedName, nodes int) {
+	on := &corev1.ObjectReference{APIVersion: "v1", Kind: "ConfigMap", Namespace: configMap.Namespace, Name: configMap.Name}
+	r.warn(on, ReasonOff, actionConfigure, fmt.Sprintf(
+		"Slotwise is off: %s is not \"true\" any more. Pods that run keep their addresses; new ones on %d Windows nodes get none. Where the VPC CNI chart or add-on owns this ConfigMap, an upgrade sets it to \"false\": set enableWindowsIpam there.", settings.KeyEnabled, nodes))
+}
+
 func (r reporter) unmanaged(node, why string) {
 	r.warn(nodeRef(node), ReasonUnmanaged, actionDiscover, "Slotwise gives no addresses on this node: "+why)
 }

@@ -73,6 +73,7 @@ type nodeCollector struct {
 
 var (
 	descLeader    = prometheus.NewDesc("slotwise_leader", "1 while this replica leads and serves the extender, else 0.", nil, nil)
+	descEnabled   = prometheus.NewDesc("slotwise_enabled", "1 while Slotwise is on, 0 while it is switched off or stands aside for another allocator. Of the leader.", nil, nil)
 	descNodes     = prometheus.NewDesc("slotwise_nodes", "Windows nodes by state: ready, stalled where EC2 does not do what it is asked and only what is free counts, or not_ready while EC2 or the API server has not been read.", []string{"state"}, nil)
 	descSlots     = prometheus.NewDesc("slotwise_slots", "Address slots of all ready nodes by what they hold: secondary_ip, prefix, empty.", []string{"holds"}, nil)
 	descAddresses = prometheus.NewDesc("slotwise_addresses", "Addresses of all ready nodes by state: in_use, free, cooling.", []string{"state"}, nil)
@@ -86,7 +87,7 @@ var (
 // Describe lists the metrics, those too that have no series yet.
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descLeader, descNodes, descSlots, descAddresses, descWaiting, descRemaining, descUsable, descAdvert, descRoom,
+		descLeader, descEnabled, descNodes, descSlots, descAddresses, descWaiting, descRemaining, descUsable, descAdvert, descRoom,
 	} {
 		ch <- d
 	}
@@ -97,11 +98,11 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v int, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
 	}
-	leader := 0
-	if c.a != nil && c.a.Serving() {
-		leader = 1
-	}
+	leader := number(c.a != nil && c.a.Serving())
 	gauge(descLeader, leader)
+	if leader == 1 {
+		gauge(descEnabled, number(c.a.running()))
+	}
 	t := c.total()
 	gauge(descNodes, t.ready, "ready")
 	gauge(descNodes, t.stalled, "stalled")
@@ -124,6 +125,13 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 			gauge(descRoom, b.available(ledger.Kind(k)), b.id, ledger.Kind(k).String())
 		}
 	}
+}
+
+func number(truth bool) int {
+	if truth {
+		return 1
+	}
+	return 0
 }
 
 type totals struct {

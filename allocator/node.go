@@ -196,6 +196,9 @@ func (a *Allocator) tick(context.Context) {
 		if n.due(now) {
 			n.refresh()
 		}
+		if a.state.Load().Obstacle == nil && !a.observing() {
+			n.tellHanging(now)
+		}
 	}
 	a.reviewNominations(now)
 }

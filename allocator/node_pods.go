@@ -34,7 +34,14 @@ func (n *node) observe(uid types.UID, seen pod) {
 
 // keep enters a pod into the node's book; whoever calls it holds the lock.
 func (n *node) keep(uid types.UID, p pod) {
-	p.told = n.pods[uid].told
+	before := n.pods[uid]
+	p.told, p.hangs, p.since = before.told, before.hangs, before.since
+	switch {
+	case p.address.IsValid() || p.onHost:
+		p.since = time.Time{}
+	case p.since.IsZero():
+		p.since = time.Now()
+	}
 	n.unkeep(uid)
 	n.pods[uid] = p
 	n.asked[p.on] += p.asks

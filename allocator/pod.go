@@ -27,9 +27,11 @@ type pod struct {
 	wants    bool        // an address, by vpc.Resource
 	priority int32
 	created  time.Time
-	onHost   bool // on the host's network: it needs no address
-	ending   bool // it was deleted, and has yet to stop
-	told     bool // that it has lost its address
+	onHost   bool      // on the host's network: it needs no address
+	ending   bool      // it was deleted, and has yet to stop
+	told     bool      // that it has lost its address
+	since    time.Time // when it was first seen without an address; zero: it has one, or needs none
+	hangs    bool      // it was told that it waits for one
 }
 
 // newPod keeps what is used of a pod. An address that cannot be read is an

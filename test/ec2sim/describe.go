@@ -11,7 +11,7 @@ func describeNetworkInterfaces(w *world, q query, c conditions) (answer, Slots, 
 		ids:      "NetworkInterfaceId",
 		all:      w.interfaces,
 		missing:  func(id string) error { _, err := w.networkInterface(id); return err },
-		visible:  func(eni *networkInterface) bool { return !eni.slots.at(c.asOf).deleted },
+		visible:  func(eni *networkInterface) bool { return !eni.unseen && !eni.slots.at(c.asOf).deleted },
 		field:    (*networkInterface).field,
 		mostPage: 1000,
 	})

@@ -31,6 +31,10 @@ func (s *Server) Unassign(eni string, gone Slots) error {
 // nothing is done. The function that it returns gives everything back, and may
 // be called more than once.
 func (s *Server) Occupy(subnetID string, ranges ...netip.Prefix) (giveBack func(), err error) {
+	return s.occupy(subnetID, false, ranges)
+}
+
+func (s *Server) occupy(subnetID string, unseen bool, ranges []netip.Prefix) (giveBack func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	subnet, err := s.world.subnet(subnetID)
@@ -48,7 +52,14 @@ func (s *Server) Occupy(subnetID string, ranges ...netip.Prefix) (giveBack func(
 			addrs = append(addrs, a)
 		}
 	}
-	return s.settle(subnet, addrs)
+	return s.settle(subnet, addrs, unseen)
+}
+
+// OccupyUnseen is Occupy by another account that shares the subnet: its interfaces are
+// in nobody's describes, and show only in how many addresses are free
+// (https://docs.aws.amazon.com/vpc/latest/userguide/vpc-sharing.html).
+func (s *Server) OccupyUnseen(subnetID string, ranges ...netip.Prefix) (giveBack func(), err error) {
+	return s.occupy(subnetID, true, ranges)
 }
 
 // Fragment occupies one address in the middle of every wholly free /28 of a
@@ -66,17 +77,18 @@ func (s *Server) Fragment(subnetID string) (giveBack func(), err error) {
 			addrs = append(addrs, subnet.space.addr(i+blockSize/2))
 		}
 	}
-	return s.settle(subnet, addrs)
+	return s.settle(subnet, addrs, false)
 }
 
 // settle makes an interface of somebody else at each address.
-func (s *Server) settle(subnet *subnet, addrs []netip.Addr) (giveBack func(), err error) {
+func (s *Server) settle(subnet *subnet, addrs []netip.Addr, unseen bool) (giveBack func(), err error) {
 	settled := make([]*networkInterface, 0, len(addrs))
 	for _, a := range addrs {
 		eni, err := s.world.addInterface(subnet, nil, 0, a)
 		if err != nil {
 			return nil, err
 		}
+		eni.unseen = unseen
 		settled = append(settled, eni)
 	}
 	return sync.OnceFunc(func() {

@@ -106,6 +106,7 @@ type networkInterface struct {
 	device   int
 	primary  netip.Addr
 	attached time.Time
+	unseen   bool // another account's
 	slots    history[holding]
 }
 

@@ -29,6 +29,7 @@ const end = 75
 var healthy = map[string]string{
 	`slotwise_leader{pod="a"}`:                                                                 "1x75",
 	`slotwise_leader{pod="b"}`:                                                                 "0x75",
+	`slotwise_enabled{pod="a"}`:                                                                "1x75",
 	`slotwise_pods_waiting{pod="a"}`:                                                           "0x75",
 	`slotwise_pods_waiting{pod="b"}`:                                                           "0x75",
 	`slotwise_nodes{pod="a",state="ready"}`:                                                    "3x75",
@@ -82,6 +83,11 @@ var cases = map[string]struct {
 		series: map[string]string{`slotwise_pods_waiting{pod="a"}`: "0x9 3x65"},
 		want:   map[string]firing{"SlotwisePodsWaiting": {20, end, "3 pods have been without an address for ten minutes."}},
 	},
+	"Slotwise is off, and pods wait": {
+		series: map[string]string{`slotwise_enabled{pod="a"}`: "1x9 0x65", `slotwise_pods_waiting{pod="a"}`: "0x9 1x5 0x59"},
+		want:   map[string]firing{"SlotwiseOffWhilePodsWait": {12, 15, "Slotwise is off, and Windows pods wait for an address."}},
+	},
+	"Slotwise is off, and nobody waits": {series: map[string]string{`slotwise_enabled{pod="a"}`: "1x9 0x65"}},
 	"pods wait for a moment, again and again": {
 		series: map[string]string{`slotwise_pods_waiting{pod="a"}`: "0 3 3 3 0 5 5 5 5 5 5 5 5 5 0 7 7 7 7 0x56"},
 	},
