@@ -73,11 +73,11 @@ type shownOnce struct {
 	at    time.Time
 }
 
-// note takes in what a Node shows from now on. Of another one than before nothing is
-// known.
+// note takes in what a Node shows from now on. What another one than before has shown so
+// far is not known, so it counts as nothing.
 func (s *shown) note(node string, total int, now time.Time) {
 	if s.node != node {
-		*s = shown{node: node}
+		*s = shown{node: node, totals: []shownOnce{{}}}
 	}
 	s.totals = append(s.totals, shownOnce{total, now})
 }

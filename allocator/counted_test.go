@@ -158,10 +158,11 @@ func TestShown(t *testing.T) {
 		want   int
 	}{
 		"nothing":                {nil, 0, 0},
-		"one":                    {[]int{14}, 0, 14},
+		"one, too new":           {[]int{14}, kubeletLag - 1, 0},
+		"one":                    {[]int{14}, kubeletLag, 14},
 		"growth, too new":        {[]int{4, 14}, kubeletLag - 1, 4},
 		"growth, seen":           {[]int{4, 14}, kubeletLag, 14},
-		"less counts at once":    {[]int{14, 4}, 0, 4},
+		"less counts at once":    {[]int{14, 14, 14, 4}, 0, 4},
 		"less, and more again":   {[]int{14, 4, 14}, half, 4},
 		"more again, and seen":   {[]int{14, 4, 14}, kubeletLag, 14},
 		"growth after growth":    {[]int{4, 8, 14}, half, 8},
