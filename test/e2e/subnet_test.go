@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/netip"
 	"testing"
 
 	"slotwise.dev/slotwise/allocator"
@@ -68,4 +69,31 @@ func (s *system) refusals(nodes ...string) (codes []string) {
 		}
 	}
 	return codes
+}
+
+// TestNodeGroupsInSeveralSubnets has one node group in two availability zones, with a
+// subnet of the VPC's secondary CIDR in each, one of which fills up: pods get addresses
+// of their own node's subnet, and where one is full they go to the other.
+func TestNodeGroupsInSeveralSubnets(t *testing.T) {
+	t.Parallel()
+	const group = "zones"
+	s := shared(t)
+	namespace := s.namespace(t)
+	cidrs := map[string]netip.Prefix{}
+	for node, cidr := range map[string]string{"zone-a": "100.64.0.0/26", "zone-b": "100.64.1.0/24"} {
+		cidrs[node] = netip.MustParsePrefix(cidr)
+		check.Must(t, s.EC2.AddSubnet("subnet-"+node, bed.Zone, cidrs[node]))
+		check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.medium", "subnet-"+node, bed.Group(group))))
+	}
+	// Zone a has two blocks beside the first and the last, which have addresses of AWS.
+	const fit = 2*16 + 5*16
+	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", fit, bed.OnGroup(group)))
+	check.Must(t, s.AwaitRunning(t.Context(), namespace, fit))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "more", 1, bed.OnGroup(group)))
+	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
+	for name, a := range s.addresses(t, namespace) {
+		if node := s.pod(t, namespace, name).Spec.NodeName; !cidrs[node].Contains(a) {
+			t.Errorf("%s on %s has the address %s, which is not of %s", name, node, a, cidrs[node])
+		}
+	}
 }
