@@ -23,6 +23,8 @@ func TestManage(t *testing.T) {
 	check.Must(t, b.CreatePods(t.Context(), namespace, "pod", pods))
 	check.Must(t, b.AwaitRunning(t.Context(), namespace, pods))
 	awaitNodeSlots(t, b, node)
+	disown(t, b, node)
+	rename(t, b, node)
 
 	bindByOthers(t, b, namespace, node)
 	bindNobody(t, b, namespace, node)

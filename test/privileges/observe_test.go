@@ -27,6 +27,8 @@ func TestObserve(t *testing.T) {
 	bindNobody(t, b, namespace, node)
 	misspell(t, b, bed.ConfigMap)
 	awaitNodeSlots(t, b, node)
+	disown(t, b, node)
+	rename(t, b, node)
 	scrapeStandby(t, b)
 
 	checkRBAC(t, b, "overlays/observe", slotwise, map[string]string{

@@ -96,6 +96,48 @@ func misspell(t *testing.T, b *bed.Bed, configMap types.NamespacedName) {
 	check.Must(t, b.AwaitEvent(t.Context(), "ConfigMap", configMap.Namespace, configMap.Name, allocator.ReasonInvalidSetting, "many"))
 }
 
+// disown takes a node's NodeSlots object from its Node, and waits until it is the Node's
+// again.
+func disown(t *testing.T, b *bed.Bed, node string) {
+	t.Helper()
+	o := nodeSlots(node)
+	check.Must(t, b.Kube.Patch(t.Context(), o, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"ownerReferences":null}}`))))
+	check.Must(t, b.Until(t.Context(), "NodeSlots is its Node's", func(ctx context.Context) error {
+		err := b.Kube.Get(ctx, client.ObjectKeyFromObject(o), o)
+		if err == nil && len(o.GetOwnerReferences()) == 0 {
+			err = errors.New("it is nobody's")
+		}
+		return err
+	}))
+}
+
+// rename has a node's kubelet register a second time, under another name, and waits
+// until that one offers its slots; then the second Node goes again.
+func rename(t *testing.T, b *bed.Bed, node string) {
+	t.Helper()
+	var first corev1.Node
+	check.Must(t, b.Kube.Get(t.Context(), client.ObjectKey{Name: node}, &first))
+	second := controlplane.Node{Name: node + "-renamed", ProviderID: first.Spec.ProviderID, InstanceType: "t3.large", Windows: true}
+	check.Must(t, check.ErrorOf(b.Cluster.AddNode(t.Context(), second)))
+	awaitNodeSlots(t, b, second.Name)
+	check.Must(t, b.Until(t.Context(), "the first Node has no NodeSlots", func(ctx context.Context) error {
+		err := b.Kube.Get(ctx, client.ObjectKey{Name: node}, nodeSlots(node))
+		if err == nil {
+			err = errors.New("it has")
+		}
+		return client.IgnoreNotFound(err)
+	}))
+	check.Must(t, b.DeleteNode(t.Context(), second.Name))
+	awaitNodeSlots(t, b, node)
+}
+
+func nodeSlots(name string) *unstructured.Unstructured {
+	o := &unstructured.Unstructured{}
+	o.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("NodeSlots"))
+	o.SetName(name)
+	return o
+}
+
 // bindNobody has a pod bound that has gone since it was scheduled: what became of
 // it is looked up.
 func bindNobody(t *testing.T, b *bed.Bed, namespace, node string) {
@@ -183,8 +225,7 @@ func managedController(t *testing.T, b *bed.Bed, namespace string, on bool) {
 // awaitNodeSlots waits until a node's slots are shown.
 func awaitNodeSlots(t *testing.T, b *bed.Bed, node string) {
 	t.Helper()
-	o := &unstructured.Unstructured{}
-	o.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("NodeSlots"))
+	o := nodeSlots(node)
 	check.Must(t, b.Until(t.Context(), "NodeSlots shows "+node, func(ctx context.Context) error {
 		if err := b.Kube.Get(ctx, client.ObjectKey{Name: node}, o); err != nil {
 			return err
