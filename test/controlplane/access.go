@@ -22,7 +22,9 @@ const tokenSeconds = 24 * 60 * 60
 // Kubeconfig writes a kubeconfig of a user with a client certificate, and
 // returns its path. What the user may do is for RBAC to say.
 func (c *Cluster) Kubeconfig(user string, groups ...string) (string, error) {
+	c.users.Lock() // envtest's authority is not safe for concurrent use
 	added, err := c.APIServer.env.AddUser(envtest.User{Name: user, Groups: groups}, nil)
+	c.users.Unlock()
 	if err != nil {
 		return "", fmt.Errorf("add user %s: %w", user, err)
 	}

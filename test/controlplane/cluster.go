@@ -52,6 +52,8 @@ type Cluster struct {
 	kubelets    Kubelets
 	kubeletsURL string
 
+	users sync.Mutex // held while a user is added
+
 	mu        sync.Mutex
 	processes []*Process
 }
