@@ -221,6 +221,13 @@ type names struct {
 // name is the Node that offers what the interface has.
 func (n *node) name() string { return n.names.Load().offers }
 
+// offeredByAnother says that another Node than the one of this name offers what the interface
+// has. It does not keep the name.
+func (n *node) offeredByAnother(name []byte) bool {
+	all := n.names.Load()
+	return len(all.others) > 0 && all.offers != string(name)
+}
+
 // node finds the ledger of a Node, or nil.
 func (a *Allocator) node(name string) *node {
 	a.mu.RLock()

@@ -35,12 +35,12 @@ func (a *Allocator) view(pod extender.Pod, f func(lookup func(node []byte) exten
 			return extender.Room{Refusal: extender.Off}
 		case h == nil:
 			return extender.Room{Refusal: extender.Unknown}
-		case h.name() != string(name):
+		case h.offeredByAnother(name):
 			return extender.Room{Refusal: extender.Duplicate}
 		}
 		room, comes := h.room()
 		if room.Refusal == extender.Fits && int(room.Free+room.Obtainable) <= a.nominations.kept(h.node, pod.UID, pod.Priority) {
-			room.Refusal = extender.Kept
+			room.Refusal, comes = extender.Kept, true
 		}
 		if h.node == holds && room.Refusal != extender.NotReady {
 			room.Refusal = extender.Fits // its address there is its own
@@ -67,6 +67,7 @@ func (n *node) room() (room extender.Room, comes bool) {
 	room = extender.Room{Free: int32(free), Obtainable: int32(max(0, remaining-free)), InUse: int32(s.InUse + s.Waiting)}
 	switch {
 	case remaining > 0:
+		return room, false
 	case s.Open > 0 && s.limit == 0:
 		room.Refusal = extender.Refused
 	case s.Open > s.own && available == 0:
@@ -74,7 +75,7 @@ func (n *node) room() (room extender.Room, comes bool) {
 	default:
 		room.Refusal = extender.Full
 	}
-	return room, s.later(available) > max(0, remaining)
+	return room, s.later(available) > 0
 }
 
 // free counts the addresses that all nodes can give now or as soon as their calls
