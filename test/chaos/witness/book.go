@@ -21,11 +21,12 @@ type book struct {
 	eni      ec2sim.Interface
 	room     room
 	held     map[netip.Addr]bool
-	waiting  int // pods without an address
+	told     map[netip.Addr]bool // of those held: its pod was told that it is lost
+	waiting  int                 // pods without an address
 }
 
 func (s *scene) book(n *corev1.Node) book {
-	b := book{settings: s.settings, eni: s.interfaces[n.Name], held: map[netip.Addr]bool{}}
+	b := book{settings: s.settings, eni: s.interfaces[n.Name], held: map[netip.Addr]bool{}, told: map[netip.Addr]bool{}}
 	b.room = s.rooms[b.eni.Subnet]
 	b.prefixes = s.settings.Prefixes && nitro(b.eni.Type)
 	for i := range s.pods {
@@ -34,7 +35,7 @@ func (s *scene) book(n *corev1.Node) book {
 			continue
 		}
 		if a := addressOf(p); a.IsValid() {
-			b.held[a] = true
+			b.held[a], b.told[a] = true, s.told(p.UID)
 		} else {
 			b.waiting++
 		}
@@ -141,7 +142,7 @@ func (b book) compare(shown v1alpha1.NodeSlotsStatus, n *corev1.Node) (wrong []s
 		}
 	}
 	for a := range b.held {
-		if !slices.Contains(b.eni.Addresses, a) && !slices.ContainsFunc(b.eni.Prefixes, func(p netip.Prefix) bool { return p.Contains(a) }) {
+		if !b.told[a] && !slices.Contains(b.eni.Addresses, a) && !slices.ContainsFunc(b.eni.Prefixes, func(p netip.Prefix) bool { return p.Contains(a) }) {
 			wrong = append(wrong, fmt.Sprintf("a pod has %s, which is not on its interface", a))
 		}
 	}
