@@ -123,7 +123,7 @@ func (c *chaos) story(ctx, living context.Context) error {
 		return ctx.Err()
 	}
 	// What was written last may not have had an answer.
-	if err := c.write(ctx, c.newSetting(c.random(9))); err != nil {
+	if err := c.write(ctx, c.newSetting(c.random(19))); err != nil {
 		return err
 	}
 	if err := c.restartSchedulers(); err != nil {
@@ -149,7 +149,11 @@ func (c *chaos) trouble(ctx context.Context) {
 	defer cancel()
 	var all sync.WaitGroup
 	all.Go(func() { (&churn{chaos: c, random: c.random(0)}).run(ctx) })
-	for i, s := range []stream{c.processTrouble(), c.serverTrouble(), c.ec2Trouble(), c.neighbours(), c.switches(), c.kubeletTrouble()} {
+	all.Go(func() { (&crowd{chaos: c}).run(ctx) })
+	for i, s := range []stream{
+		c.processTrouble(), c.serverTrouble(), c.ec2Trouble(), c.neighbours(), c.switches(), c.kubeletTrouble(),
+		c.lastingRefusals(), c.otherClients(), c.objectTrouble(),
+	} {
 		all.Go(func() { c.run(ctx, s, c.random(uint64(i)+1)) })
 	}
 	all.Wait()
