@@ -152,7 +152,7 @@ func (c *chaos) trouble(ctx context.Context) {
 	all.Go(func() { (&crowd{chaos: c}).run(ctx) })
 	for i, s := range []stream{
 		c.processTrouble(), c.serverTrouble(), c.ec2Trouble(), c.neighbours(), c.switches(), c.kubeletTrouble(),
-		c.lastingRefusals(), c.otherClients(), c.objectTrouble(),
+		c.lastingRefusals(), c.lastingRefusals(), c.otherClients(), c.objectTrouble(), c.twins(),
 	} {
 		all.Go(func() { c.run(ctx, s, c.random(uint64(i)+1)) })
 	}
@@ -193,7 +193,7 @@ func (c *chaos) verdict(found []witness.Violation) error {
 	c.summary(found)
 	broken := 0
 	for _, v := range found {
-		if v.Thawed {
+		if !v.Broken() {
 			continue
 		}
 		if broken++; broken <= histories {

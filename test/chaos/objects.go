@@ -41,8 +41,12 @@ func (c *chaos) objectTrouble() stream {
 			_, err := c.Client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}, "status")
 			return err
 		}},
-		{"a second Node of an instance", 1, c.addTwin},
 	}}
+}
+
+// twins are second Nodes of instances, one at a time.
+func (c *chaos) twins() stream {
+	return stream{pause: 10 * time.Second, troubles: []trouble{{"a second Node of an instance", 1, c.addTwin}}}
 }
 
 func nodeSlots(name string) *unstructured.Unstructured {

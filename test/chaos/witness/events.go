@@ -23,12 +23,12 @@ type events struct {
 
 // happening is an event as it was told first.
 type happening struct {
-	related types.UID
-	at      time.Time
+	by types.UID // of Preempted
+	at time.Time
 }
 
 const (
-	// reasonPreempted is kube-scheduler's on a victim; its preemptor is related.
+	// reasonPreempted is kube-scheduler's on a victim.
 	reasonPreempted = "Preempted"
 	// reasonAddressLost is Slotwise's on a pod whose address has gone to others.
 	reasonAddressLost = "AddressLost"
@@ -81,16 +81,23 @@ func (s *events) see(e *corev1.Event) {
 	if strings.Contains(e.Message, inMemory) {
 		return
 	}
-	h := happening{at: e.EventTime.Time}
+	h := happening{at: e.EventTime.Time, by: preemptorOf(e.Message)}
 	if h.at.IsZero() {
 		h.at = e.FirstTimestamp.Time
-	}
-	if e.Related != nil {
-		h.related = e.Related.UID
 	}
 	if known, told := s.about[e.InvolvedObject.UID]; !told || h.at.Before(known.at) {
 		s.about[e.InvolvedObject.UID] = h
 	}
+}
+
+// preemptorOf reads the UID out of "Preempted by pod <UID> on node <name>", the only
+// place where kube-scheduler 1.37 tells it (pkg/scheduler/framework/preemption/executor.go).
+func preemptorOf(message string) types.UID {
+	words := strings.Fields(message)
+	if len(words) < 4 || words[0] != "Preempted" {
+		return ""
+	}
+	return types.UID(words[3])
 }
 
 func (s *events) of(pod types.UID) (happening, bool) {

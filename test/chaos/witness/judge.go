@@ -43,7 +43,13 @@ type Violation struct {
 	// Thawed says that a leader that had been frozen for longer than its lease
 	// had just thawed: what it had begun to send before, no lease can stop.
 	Thawed bool
+	// Taken says that others had taken the address from the interface of the first pod
+	// that had it, and EC2 gave it to another interface.
+	Taken bool
 }
+
+// Broken says that there is nothing by which the violation could be excused.
+func (v Violation) Broken() bool { return !v.Thawed && !v.Taken }
 
 const (
 	// cooldown is how long an address rests after its pod (invariant I2). It is
@@ -135,7 +141,7 @@ func (e evidence) successions() (found []Violation) {
 
 // succession judges two pods that had one address, the first of them first.
 func (e evidence) succession(first, next Life) (Violation, bool) {
-	v := Violation{Address: next.Address, At: e.clock.NotBefore(next.From)}
+	v := Violation{Address: next.Address, At: e.clock.NotBefore(next.From), Taken: e.taken(first, next)}
 	given, known := e.clock.NotAfter(next.From)
 	if first.certain(next.From) {
 		v.Kind = HeldTwice
@@ -153,6 +159,16 @@ func (e evidence) succession(first, next Life) (Violation, bool) {
 		next.Name, next.Node, next.Address, rest.Round(time.Millisecond), first.Name, first.Node)
 	v.Thawed = e.thawedBefore(v.At, given)
 	return v, true
+}
+
+// taken says that others took the address of the first of two pods from its interface,
+// so that it could come to that of the next.
+func (e evidence) taken(first, next Life) bool {
+	had, has := e.world.eni[first.Node], e.world.eni[next.Node]
+	from, to := e.clock.NotBefore(first.From), e.clock.NotBefore(next.From)
+	return had != has && slices.ContainsFunc(e.changes, func(c ec2sim.Change) bool {
+		return byOthers(c) && !c.Assigned && c.ENI == had && c.Range.Contains(first.Address) && c.Time.After(from) && c.Time.Before(to)
+	})
 }
 
 // parted says that of two pods with one address one has ended, or that there is

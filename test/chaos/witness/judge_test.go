@@ -74,6 +74,11 @@ func (l Life) with(change func(*Life)) Life {
 // rejectedLife was bound at second 10, and its kubelet rejected it at second 20.
 var rejectedLife = life("a", 10, 20).with(func(l *Life) { l.UID, l.Rejected = "a", "OutOfpods: full" })
 
+// elsewhere is a pod that has the address on the second node.
+func elsewhere(name string, from int64) Life {
+	return life(name, from, 0).with(func(l *Life) { l.Node = "node-2" })
+}
+
 // pastExtender is a pod that somebody bound to the first node past the extender, and that has
 // no address yet.
 func pastExtender(name string, bound float64) Life {
@@ -103,6 +108,7 @@ func TestJudge(t *testing.T) {
 		notes   []Note
 		want    []Kind
 		thawed  bool
+		taken   bool
 	}{
 		"nothing": {},
 		"one after the other": {
@@ -134,6 +140,26 @@ func TestJudge(t *testing.T) {
 		},
 		"perhaps too soon": {
 			pods: []Life{life("a", 10, 20), life("b", 50, 0)}, changes: there,
+		},
+		"I2: taken by others, and on another interface": {
+			pods:    []Life{life("a", 10, 20), elsewhere("b", 40)},
+			changes: append(slices.Clone(there), unassigned(eni, single, 15, 0), assigned(otherENI, single, 30, 2)),
+			want:    []Kind{ReusedEarly}, taken: true,
+		},
+		"I1: taken by others, and on another interface": {
+			pods:    []Life{life("a", 10, 0), elsewhere("b", 40)},
+			changes: append(slices.Clone(there), unassigned(eni, single, 15, 0), assigned(otherENI, single, 30, 2)),
+			want:    []Kind{HeldTwice}, taken: true,
+		},
+		"I2: unassigned by itself, and on another interface": {
+			pods:    []Life{life("a", 10, 20), elsewhere("b", 40)},
+			changes: append(slices.Clone(there), unassigned(eni, single, 25, 5), assigned(otherENI, single, 30, 2)),
+			want:    []Kind{ReusedEarly},
+		},
+		"I2: taken by others, and on the same interface": {
+			pods:    []Life{life("a", 10, 20), life("b", 40, 0)},
+			changes: append(slices.Clone(there), unassigned(eni, single, 15, 0), assigned(eni, single, 30, 2)),
+			want:    []Kind{ReusedEarly},
 		},
 		"I3: one slot too many": {
 			calls: []ec2sim.Call{refusal}, want: []Kind{CallFailed},
@@ -198,6 +224,9 @@ func TestJudge(t *testing.T) {
 		"I10: on another interface": {
 			pods: []Life{life("a", 10, 0)}, changes: []ec2sim.Change{assigned(otherENI, block, 1, 1)}, want: []Kind{GivenAbsent},
 		},
+		"I10: on no interface": {
+			pods: []Life{life("a", 10, 0)}, want: []Kind{GivenAbsent},
+		},
 		"I10: assigned only after it was given": {
 			pods: []Life{life("a", 10, 0)}, changes: []ec2sim.Change{assigned(eni, block, 20, 1)}, want: []Kind{GivenAbsent},
 		},
@@ -257,6 +286,9 @@ func TestJudge(t *testing.T) {
 				got = append(got, v.Kind)
 				if v.Thawed != test.thawed {
 					t.Errorf("%s: thawed is %v", v.Text, v.Thawed)
+				}
+				if v.Taken != test.taken {
+					t.Errorf("%s: taken is %v", v.Text, v.Taken)
 				}
 			}
 			if !slices.Equal(got, test.want) {

@@ -81,10 +81,8 @@ func (e evidence) lost(p, v Life, n int, next Life, there presences) string {
 	switch {
 	case !known:
 		return "nobody knows when the next was chosen"
-	case v.From == 0 || v.From > next.Marked:
-		return "it had no address itself"
 	case !e.useful(there, eni, v.Address, e.clock.NotBefore(next.Marked), to):
-		return "its address has left the interface, or is of the other mode"
+		return "it had no address, or that has left the interface or is of the other mode"
 	case e.ledSince(to).After(from):
 		return "whoever promised it may have gone, and what it knew with it"
 	case e.disturbed(v.Node, from.Add(-disturbance), to):

@@ -65,11 +65,18 @@ func TestNeedless(t *testing.T) {
 		"the first had no address": {
 			pods: []Life{preemptor(), first.with(func(l *Life) { l.From, l.Address = 0, netip.Addr{} }), next},
 		},
+		"the first had no address when the next was chosen": {
+			pods: []Life{preemptor(), first.with(func(l *Life) { l.From, l.Ended, l.Alive = second(80), second(90), second(90)-1 }), next},
+		},
 		"the address has left": {
 			pods: []Life{preemptor(), first, next}, changes: []ec2sim.Change{unassigned(eni, block, 70, 0)},
 		},
 		"the address leaves only later": {
 			pods: []Life{preemptor(), first, next}, changes: []ec2sim.Change{unassigned(eni, block, 80, 0)}, want: 1,
+		},
+		"the address has left, and the mode is that of addresses": {
+			pods: []Life{preemptor(), first, next}, changes: []ec2sim.Change{unassigned(eni, block, 70, 0)},
+			notes: []Note{{At: at(2), Prefixes: new(false)}},
 		},
 		"the mode is another": {
 			pods: []Life{preemptor(), first, next}, notes: []Note{{At: at(62), Prefixes: new(false)}},
@@ -92,6 +99,9 @@ func TestNeedless(t *testing.T) {
 		"one of the same priority came before": {
 			pods: []Life{preemptor(), first, next, life("q", 70, 0).with(func(l *Life) { l.Priority, l.Address = 100, address.Prev() })},
 		},
+		"one of the same priority came to another node before": {
+			pods: []Life{preemptor(), first, next, life("q", 70, 0).with(func(l *Life) { l.Priority, l.Node = 100, "node-2" })}, want: 1,
+		},
 		"one of a lower priority came before": {
 			pods: []Life{preemptor(), first, next, life("q", 70, 0).with(func(l *Life) { l.Priority, l.Address = 10, address.Prev() })}, want: 1,
 		},
@@ -108,6 +118,10 @@ func TestNeedless(t *testing.T) {
 		},
 		"an address cools, and the scheduler asks no extender": {
 			pods:    []Life{preemptor().with(func(l *Life) { l.Scheduler = "plain" }), neighbour("n", 2, 48), first},
+			victims: map[types.UID]types.UID{"a": "p"},
+		},
+		"what cooled is held again": {
+			pods:    []Life{preemptor(), neighbour("n", 2, 48), neighbour("m", 2, 0).with(func(l *Life) { l.From, l.Alive, l.Ended = second(55), now, 0 }), first},
 			victims: map[types.UID]types.UID{"a": "p"},
 		},
 		"the end was a moment ago": {
@@ -156,5 +170,17 @@ func TestNeedless(t *testing.T) {
 				t.Errorf("found %+v, want %d", found, test.want)
 			}
 		})
+	}
+}
+
+func TestPreemptorOf(t *testing.T) {
+	for message, want := range map[string]types.UID{
+		"Preempted by pod 58184fdf-a633-4ed5-9766-d1381f177794 on node node-4": "58184fdf-a633-4ed5-9766-d1381f177794",
+		"10.0.0.17 is lost": "",
+		"Preempted":         "",
+	} {
+		if got := preemptorOf(message); got != want {
+			t.Errorf("%q names %q, want %q", message, got, want)
+		}
 	}
 }

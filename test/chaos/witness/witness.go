@@ -144,11 +144,11 @@ func (w *Witness) preemptors(pods []Life) map[types.UID]types.UID {
 	all := map[types.UID]types.UID{}
 	for _, l := range pods {
 		h, told := w.preempted.of(l.UID)
-		if !told || l.Marked == 0 {
+		if !told || h.by == "" || l.Marked == 0 {
 			continue
 		}
 		if by, known := w.clock.NotAfter(l.Marked); known && h.at.Before(by.Add(promptly)) {
-			all[l.UID] = h.related
+			all[l.UID] = h.by
 		}
 	}
 	return all
