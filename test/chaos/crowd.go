@@ -18,8 +18,10 @@ import (
 
 const (
 	// crowding is how many pods without a priority want to be on the nodes of the full
-	// group: its two prefixes, and the slots of five t3.small, have room for fewer.
-	crowding = 36
+	// group, and crowdingMore how many for each node: its two prefixes have room for 32,
+	// and a node's slots for 11.
+	crowding     = 20
+	crowdingMore = 9
 	// census is between two looks at who is gone.
 	census = time.Second
 	// arrivals is between two pods that preempt, on average.
@@ -27,7 +29,7 @@ const (
 	// rollOuts is between two replacements of the agent of a node.
 	rollOuts = 12 * time.Second
 	// stay is for how long a pod that has preempted stays, at the most.
-	stay = 30 * time.Second
+	stay = 20 * time.Second
 )
 
 // crowd keeps the nodes of the full group full, and has pods come that preempt there.
@@ -76,7 +78,7 @@ func (w *crowd) fill(ctx context.Context, r *rand.Rand) {
 			}
 		}
 		w.users = kept
-		for len(w.users) < crowding && ctx.Err() == nil {
+		for len(w.users) < crowding+crowdingMore*len(w.nodes) && ctx.Err() == nil {
 			p := w.user(r)
 			w.users = append(w.users, p.Name)
 			w.create(ctx, p)
@@ -135,7 +137,7 @@ func (w *crowd) preempt(ctx context.Context, r *rand.Rand) {
 		}
 		stopWithin(p, r, 3*time.Second)
 		w.did("pods with a priority created for the full group")
-		d := between(r, stay/3, stay)
+		d := between(r, stay/4, stay)
 		staying.Go(func() error {
 			w.create(ctx, p)
 			sleep(ctx, d)

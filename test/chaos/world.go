@@ -29,8 +29,8 @@ const (
 	tight = "subnet-tight"
 	// busy is shared with others, who take and give back addresses in it.
 	busy = "subnet-busy"
-	// full has two prefixes to give, and its nodes few slots: more pods want to be on
-	// them than can be, in both modes, see crowd.
+	// full has two prefixes to give, and 59 addresses: more pods want to be on its nodes
+	// than can be, in both modes, see crowd.
 	full = "subnet-full"
 )
 
@@ -47,7 +47,7 @@ var mix = []struct{ instanceType, subnet string }{
 	{"t3.medium", bed.Subnet},
 	{"c5.large", busy},
 	{"t3.xlarge", bed.Subnet},
-	{"t3.small", full},
+	{"t3.large", full}, // 11 slots
 	{"t3.medium", busy},
 	{"t3.small", tight},
 	{"m4.large", bed.Subnet}, // Xen: no prefixes
