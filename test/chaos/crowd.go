@@ -29,7 +29,7 @@ const (
 	// rollOuts is between two replacements of the agent of a node.
 	rollOuts = 12 * time.Second
 	// stay is for how long a pod that has preempted stays, at the most.
-	stay = 20 * time.Second
+	stay = 45 * time.Second
 )
 
 // crowd keeps the nodes of the full group full, and has pods come that preempt there.
