@@ -66,6 +66,7 @@ func TestBook(t *testing.T) {
 		"an address of the old mode":  {book: newBook(prefixes, 0, ec2sim.Slots{Addresses: singles(1), Prefixes: one}), remaining: 16 + 5*16, want: "other mode"},
 		"the pool is not warm":        {book: newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(3)}), remaining: 7, want: "3 blocks, the warm pool asks for 5"},
 		"a pod's address is not here": {book: stray(newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)})), remaining: 7, want: "not on its interface"},
+		"a pod was told of it":        {book: told(stray(newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)}))), remaining: 7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := test.book
@@ -103,6 +104,12 @@ func waiting(b book, n int) book {
 
 func stray(b book) book {
 	b.held[netip.MustParseAddr("10.9.9.9")] = true
+	return b
+}
+
+// told has every pod know whose address is lost.
+func told(b book) book {
+	b.told = b.held
 	return b
 }
 

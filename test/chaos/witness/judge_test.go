@@ -20,15 +20,19 @@ func at(second float64) time.Time {
 	return start.Add(time.Duration(second * float64(time.Second)))
 }
 
-// newClock ticks at each half second between the revisions 0 to 200: it knows of
-// each other revision to the second.
 func newClock() *revision.Clock {
 	c := &revision.Clock{}
+	wind(c)
+	return c
+}
+
+// wind has a clock tick at each half second between the revisions 0 to 200: it knows of
+// each other revision to the second.
+func wind(c *revision.Clock) {
 	for n := range 200 {
 		t := float64(n) + 0.5
 		c.Note(10*int64(n)+5, at(t), at(t+0.01))
 	}
-	return c
 }
 
 // second is the revision that was written then.

@@ -136,11 +136,7 @@ func TestPods(t *testing.T) {
 
 func TestOnlyNode(t *testing.T) {
 	selects := func(s corev1.PodSpec) *corev1.Pod { return &corev1.Pod{Spec: s} }
-	agent := corev1.PodSpec{Affinity: &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
-		RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
-			MatchFields: []corev1.NodeSelectorRequirement{{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{"n"}}},
-		}}},
-	}}}
+	agent := corev1.PodSpec{Affinity: onNodeOnly("n")}
 	for name, test := range map[string]struct {
 		pod  *corev1.Pod
 		want string
@@ -156,4 +152,13 @@ func TestOnlyNode(t *testing.T) {
 			}
 		})
 	}
+}
+
+// onNodeOnly is the affinity of the pods of a DaemonSet.
+func onNodeOnly(node string) *corev1.Affinity {
+	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+		RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+			MatchFields: []corev1.NodeSelectorRequirement{{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{node}}},
+		}}},
+	}}
 }
