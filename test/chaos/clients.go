@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"slotwise.dev/slotwise/test/chaos/witness"
@@ -24,12 +25,9 @@ func (c *chaos) otherClients() stream {
 			if err != nil || len(gone.Addresses)+len(gone.Prefixes) == 0 {
 				return err
 			}
-			// An address of a prefix is enough for the prefix not to come back.
-			spoiled := append([]netip.Addr(nil), gone.Addresses...)
-			for _, p := range gone.Prefixes {
-				spoiled = append(spoiled, p.Addr())
-			}
-			giveBack, err := c.EC2.Occupy(c.subnetOf(spoiled[0]), netip.PrefixFrom(spoiled[0], 32))
+			// One address is enough: a prefix of which one is taken cannot come back.
+			spoiled := slices.Concat(gone.Addresses, firsts(gone.Prefixes))[0]
+			giveBack, err := c.EC2.Occupy(subnetOf(spoiled), netip.PrefixFrom(spoiled, 32))
 			if err != nil {
 				return err
 			}
@@ -59,7 +57,14 @@ func (c *chaos) unassign(r *rand.Rand) (gone ec2sim.Slots, err error) {
 	return gone, c.EC2.Unassign(eni.ID, gone)
 }
 
-func (c *chaos) subnetOf(a netip.Addr) string {
+func firsts(prefixes []netip.Prefix) (all []netip.Addr) {
+	for _, p := range prefixes {
+		all = append(all, p.Addr())
+	}
+	return all
+}
+
+func subnetOf(a netip.Addr) string {
 	for id, cidr := range subnets {
 		if cidr.Contains(a) {
 			return id
