@@ -123,7 +123,7 @@ func (c *chaos) story(ctx, living context.Context) error {
 		return ctx.Err()
 	}
 	// What was written last may not have had an answer.
-	if err := c.write(ctx, c.newSetting(c.random(9))); err != nil {
+	if err := c.write(ctx, c.newSetting(c.random(19))); err != nil {
 		return err
 	}
 	if err := c.restartSchedulers(); err != nil {
@@ -149,7 +149,11 @@ func (c *chaos) trouble(ctx context.Context) {
 	defer cancel()
 	var all sync.WaitGroup
 	all.Go(func() { (&churn{chaos: c, random: c.random(0)}).run(ctx) })
-	for i, s := range []stream{c.processTrouble(), c.serverTrouble(), c.ec2Trouble(), c.neighbours(), c.switches(), c.kubeletTrouble()} {
+	all.Go(func() { (&crowd{chaos: c}).run(ctx) })
+	for i, s := range []stream{
+		c.processTrouble(), c.serverTrouble(), c.ec2Trouble(), c.neighbours(), c.switches(), c.kubeletTrouble(),
+		c.lastingRefusals(), c.lastingRefusals(), c.otherClients(), c.objectTrouble(), c.twins(),
+	} {
 		all.Go(func() { c.run(ctx, s, c.random(uint64(i)+1)) })
 	}
 	all.Wait()
@@ -189,7 +193,7 @@ func (c *chaos) verdict(found []witness.Violation) error {
 	c.summary(found)
 	broken := 0
 	for _, v := range found {
-		if v.Thawed {
+		if !v.Broken() {
 			continue
 		}
 		if broken++; broken <= histories {

@@ -8,9 +8,9 @@ import (
 	"slotwise.dev/slotwise/test/controlplane"
 )
 
-// TestI1I2I3I4I5I6I7I8I9Chaos is a short run. It does the same each time, though never
+// TestI1I2I3I4I5I6I7I8I9I10Chaos is a short run. It does the same each time, though never
 // at the same moments; make chaos takes other seeds.
-func TestI1I2I3I4I5I6I7I8Chaos(t *testing.T) {
+func TestI1I2I3I4I5I6I7I8I9I10Chaos(t *testing.T) {
 	controlplane.Quiet()
 	o := options{
 		duration: time.Minute,

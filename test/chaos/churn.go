@@ -98,6 +98,14 @@ func (u *churn) newPod() *corev1.Pod {
 		p.Spec.SchedulerName = byHand
 		p.Spec.NodeName = nodeName(u.random.IntN(u.nodes))
 	}
+	switch u.random.IntN(20) {
+	case 0:
+		p.Spec.PriorityClassName = middle
+	case 1:
+		p.Spec.PriorityClassName = high
+	case 2, 3, 4:
+		p.Labels = map[string]string{protected: "true"}
+	}
 	if u.random.IntN(3) == 0 {
 		p.Annotations[controlplane.StopAfterAnnotation] = fmt.Sprintf("%dms", u.random.IntN(4000))
 	}
@@ -128,17 +136,17 @@ func (u *churn) removal() []func(context.Context) {
 }
 
 // create creates a pod, again and again while it cannot be, as a controller does.
-func (u *churn) create(ctx context.Context, p *corev1.Pod) {
-	u.insist(ctx, func(ctx context.Context) error {
+func (c *chaos) create(ctx context.Context, p *corev1.Pod) {
+	c.insist(ctx, func(ctx context.Context) error {
 		// Where it is still about to go, there is one pod less.
-		return client.IgnoreAlreadyExists(u.Kube.Create(ctx, p.DeepCopy()))
+		return client.IgnoreAlreadyExists(c.Kube.Create(ctx, p.DeepCopy()))
 	})
 }
 
-func (u *churn) delete(ctx context.Context, name string, how ...client.DeleteOption) {
+func (c *chaos) delete(ctx context.Context, name string, how ...client.DeleteOption) {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	u.insist(ctx, func(ctx context.Context) error {
-		return client.IgnoreNotFound(u.Kube.Delete(ctx, p, how...))
+	c.insist(ctx, func(ctx context.Context) error {
+		return client.IgnoreNotFound(c.Kube.Delete(ctx, p, how...))
 	})
 }
 

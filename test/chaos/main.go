@@ -1,10 +1,12 @@
 // Command chaos shows whether Slotwise keeps its promises while everything around
 // it fails: on a real control plane with two replicas of Slotwise, pods come and
-// go in every way there is, the mode is switched back and forth, and at random a
-// replica is killed, asked to end or frozen, the API server goes away, and EC2
-// errs, loses answers, throttles, is slow or stale. A witness that shares no code
-// with Slotwise watches (package witness). At the end everything comes to rest,
-// and not one slot may be missing.
+// go in every way there is, some of them with a priority, for which others have to
+// go, the mode is switched back and forth, and at random a replica is killed, asked
+// to end or frozen, the API server goes away, EC2 errs, loses answers, throttles, is
+// slow or stale, or refuses for a long time, other clients unassign what pods have,
+// an instance registers twice, and what Slotwise wrote is deleted or changed. A
+// witness that shares no code with Slotwise watches (package witness). At the end
+// everything comes to rest, and not one slot may be missing.
 //
 // It exits with an error, and tells the history of the addresses concerned, if
 // one promise was broken. The seed decides what is done in which order; when

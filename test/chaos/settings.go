@@ -59,7 +59,7 @@ func (c *chaos) write(ctx context.Context, s setting) error {
 		err := c.Configure(ctx, data)
 		if err == nil {
 			c.settings = s
-			c.note(witness.Note{Text: fmt.Sprintf("the settings are now %v", data)})
+			c.note(witness.Note{Text: fmt.Sprintf("the settings are now %v", data), Prefixes: &s.Prefixes})
 			return nil
 		}
 		select {

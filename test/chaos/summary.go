@@ -64,7 +64,7 @@ func countPods(lives []witness.Life) (n podCounts) {
 
 func broken(found []witness.Violation) (n int) {
 	for _, v := range found {
-		if !v.Thawed {
+		if v.Broken() {
 			n++
 		}
 	}
@@ -100,6 +100,12 @@ func (c *chaos) summary(found []witness.Violation) {
 	row("pods bound", n.bound)
 	row("pods ended", n.ended)
 	row("pods rejected by kubelets, bound by whomever", n.rejected)
+	t := c.Witness.Tally()
+	row("  of them those that met what their binding could not know", t.Outrun)
+	row("pods that preempted", t.Preemptors)
+	row("pods preempted", t.Victims)
+	row("  of them those of which the scheduler did not tell for whom", t.Unclaimed)
+	row("pods that were told that their address is lost", t.AddressLost)
 	row("times the witness may have missed something", c.Gaps())
 	head("what was done")
 	c.mu.Lock()
@@ -116,9 +122,12 @@ func (c *chaos) summary(found []witness.Violation) {
 	c.stillness(row)
 	head("violations")
 	for _, kind := range witness.Kinds {
-		row(kind, count(found, kind, false))
-		if after := count(found, kind, true); after > 0 {
+		row(kind, count(found, kind, witness.Violation.Broken))
+		if after := count(found, kind, func(v witness.Violation) bool { return v.Thawed }); after > 0 {
 			row("  the same by a leader that had just thawed", after)
+		}
+		if taken := count(found, kind, func(v witness.Violation) bool { return v.Taken }); taken > 0 {
+			row("  the same after others had taken it from the first pod's interface", taken)
 		}
 	}
 	_ = table.Flush() // into memory
@@ -131,9 +140,9 @@ func each[V any](all map[string]V, row func(...any)) {
 	}
 }
 
-func count(found []witness.Violation, kind witness.Kind, thawed bool) (n int) {
+func count(found []witness.Violation, kind witness.Kind, which func(witness.Violation) bool) (n int) {
 	for _, v := range found {
-		if v.Kind == kind && v.Thawed == thawed {
+		if v.Kind == kind && which(v) {
 			n++
 		}
 	}

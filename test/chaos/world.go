@@ -29,12 +29,16 @@ const (
 	tight = "subnet-tight"
 	// busy is shared with others, who take and give back addresses in it.
 	busy = "subnet-busy"
+	// full has two prefixes to give, and 59 addresses: more pods want to be on its nodes
+	// than can be, in both modes, see crowd.
+	full = "subnet-full"
 )
 
 var subnets = map[string]netip.Prefix{
 	bed.Subnet: netip.MustParsePrefix("10.0.0.0/20"),
 	tight:      netip.MustParsePrefix("10.1.0.0/25"),
 	busy:       netip.MustParsePrefix("10.2.0.0/23"),
+	full:       netip.MustParsePrefix("10.3.0.0/26"),
 }
 
 // mix is what nodes there are, in turn. A group is named after its subnet.
@@ -43,7 +47,7 @@ var mix = []struct{ instanceType, subnet string }{
 	{"t3.medium", bed.Subnet},
 	{"c5.large", busy},
 	{"t3.xlarge", bed.Subnet},
-	{"t3.small", bed.Subnet},
+	{"t3.large", full}, // 11 slots
 	{"t3.medium", busy},
 	{"t3.small", tight},
 	{"m4.large", bed.Subnet}, // Xen: no prefixes
@@ -76,12 +80,27 @@ func (c *chaos) build(ctx context.Context) error {
 		return err
 	}
 	for i := range c.nodes {
-		c.Node(nodeName(i), c.Interface(nodeName(i)))
+		eni := c.Interface(nodeName(i))
+		c.Node(nodeName(i), eni)
+		c.Node(twinName(i), eni)
 	}
 	if err := c.write(ctx, setting{}); err != nil {
 		return err
 	}
-	return c.CreateNamespace(ctx, namespace)
+	if err := c.CreateNamespace(ctx, namespace); err != nil {
+		return err
+	}
+	return c.buildPriorities(ctx)
+}
+
+// fullNodes are the nodes of the group that is always full.
+func (c *chaos) fullNodes() (names []string) {
+	for i := range c.nodes {
+		if mix[i%len(mix)].subnet == full {
+			names = append(names, nodeName(i))
+		}
+	}
+	return names
 }
 
 // startPlain starts the scheduler that does not know the extender.
@@ -95,3 +114,6 @@ profiles:
 }
 
 func nodeName(i int) string { return "node-" + strconv.Itoa(i) }
+
+// twinName is a second Node of the instance of a node.
+func twinName(i int) string { return nodeName(i) + "-twin" }

@@ -21,21 +21,30 @@ type book struct {
 	eni      ec2sim.Interface
 	room     room
 	held     map[netip.Addr]bool
-	waiting  int // pods without an address
+	told     map[netip.Addr]bool // of those held: its pod was told that it is lost
+	// elsewhere are addresses of the interface that live pods of other nodes have: others
+	// took them from there, and EC2 gave them here. They are kept from everybody.
+	elsewhere map[netip.Addr]bool
+	waiting   int // pods without an address
 }
 
 func (s *scene) book(n *corev1.Node) book {
-	b := book{settings: s.settings, eni: s.interfaces[n.Name], held: map[netip.Addr]bool{}}
+	b := book{settings: s.settings, eni: s.interfaces[n.Name], held: map[netip.Addr]bool{}, told: map[netip.Addr]bool{}, elsewhere: map[netip.Addr]bool{}}
 	b.room = s.rooms[b.eni.Subnet]
 	b.prefixes = s.settings.Prefixes && nitro(b.eni.Type)
 	for i := range s.pods {
 		p := &s.pods[i]
-		if p.Spec.NodeName != n.Name || p.Spec.HostNetwork || !live(p) {
+		if p.Spec.NodeName == "" || p.Spec.HostNetwork || !live(p) {
 			continue
 		}
-		if a := addressOf(p); a.IsValid() {
-			b.held[a] = true
-		} else {
+		switch a := addressOf(p); {
+		case p.Spec.NodeName != n.Name:
+			if b.has(a) {
+				b.elsewhere[a] = true
+			}
+		case a.IsValid():
+			b.held[a], b.told[a] = true, s.told(p.UID)
+		default:
 			b.waiting++
 		}
 	}
@@ -48,11 +57,18 @@ func nitro(instanceType string) bool {
 	})
 }
 
+// has says that the interface has an address, by itself or in a prefix.
+func (b book) has(a netip.Addr) bool {
+	return slices.Contains(b.eni.Addresses, a) || slices.ContainsFunc(b.eni.Prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
 // heldIn counts the addresses of a range that pods have.
 func (b book) heldIn(p netip.Prefix) (n int) {
-	for a := range b.held {
-		if p.Contains(a) {
-			n++
+	for _, all := range []map[netip.Addr]bool{b.held, b.elsewhere} {
+		for a := range all {
+			if p.Contains(a) {
+				n++
+			}
 		}
 	}
 	return n
@@ -72,7 +88,7 @@ func (b book) occupied() (prefixes, pods int) {
 // singles counts the secondary IPs that pods have.
 func (b book) singles() (n int) {
 	for _, a := range b.eni.Addresses {
-		if b.held[a] {
+		if b.held[a] || b.elsewhere[a] {
 			n++
 		}
 	}
@@ -117,7 +133,7 @@ func (b book) shows() v1alpha1.NodeSlotsStatus {
 		Slots:            int32(b.slots()),
 		SecondaryIPs:     int32(len(b.eni.Addresses)),
 		Prefixes:         int32(len(b.eni.Prefixes)),
-		InUse:            int32(len(b.held)),
+		InUse:            int32(len(b.held) + len(b.elsewhere)),
 		Free:             int32(b.free()),
 		Waiting:          int32(b.waiting),
 		Remaining:        int32(max(0, b.remaining())),
@@ -141,7 +157,7 @@ func (b book) compare(shown v1alpha1.NodeSlotsStatus, n *corev1.Node) (wrong []s
 		}
 	}
 	for a := range b.held {
-		if !slices.Contains(b.eni.Addresses, a) && !slices.ContainsFunc(b.eni.Prefixes, func(p netip.Prefix) bool { return p.Contains(a) }) {
+		if !b.told[a] && !b.has(a) {
 			wrong = append(wrong, fmt.Sprintf("a pod has %s, which is not on its interface", a))
 		}
 	}

@@ -52,20 +52,23 @@ func TestBook(t *testing.T) {
 		remaining int
 		want      string // a part of what is found; empty: nothing
 	}{
-		"secondary IPs":               {book: newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)}), remaining: 7},
-		"prefixes":                    {book: newBook(prefixes, 3, ec2sim.Slots{Prefixes: one}), remaining: 13 + 5*16},
-		"both, on the way to":         {book: newBook(prefixes, 4, ec2sim.Slots{Addresses: singles(4), Prefixes: one}), remaining: 16 + 4*16},
-		"both, on the way back":       {book: newBook(Settings{}, 6, ec2sim.Slots{Addresses: singles(4), Prefixes: one}).with(3), remaining: 4},
-		"a warm prefix":               {book: newBook(Settings{Prefixes: true, WarmPrefix: 1}, 3, ec2sim.Slots{Prefixes: two}), remaining: 29 + 5*16},
-		"pods that wait for no room":  {book: waiting(newBook(Settings{}, 9, ec2sim.Slots{Addresses: singles(9)}), 2), remaining: -2},
-		"pods that wait for nothing":  {book: waiting(newBook(Settings{}, 8, ec2sim.Slots{Addresses: singles(9)}), 1), want: "have no address"},
-		"a figure is wrong":           {book: newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)}), shown: func(s *v1alpha1.NodeSlotsStatus) { s.InUse = 3 }, remaining: 7, want: "NodeSlots shows"},
-		"something cools for ever":    {book: newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)}), shown: func(s *v1alpha1.NodeSlotsStatus) { s.Cooling = 1 }, remaining: 7, want: "NodeSlots shows"},
-		"a prefix is kept":            {book: newBook(prefixes, 3, ec2sim.Slots{Prefixes: two}), remaining: 29 + 5*16, want: "the warm pool asks for 1"},
-		"an address is kept":          {book: newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(6)}), remaining: 7, want: "the warm pool asks for 5"},
-		"an address of the old mode":  {book: newBook(prefixes, 0, ec2sim.Slots{Addresses: singles(1), Prefixes: one}), remaining: 16 + 5*16, want: "other mode"},
-		"the pool is not warm":        {book: newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(3)}), remaining: 7, want: "3 blocks, the warm pool asks for 5"},
-		"a pod's address is not here": {book: stray(newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)})), remaining: 7, want: "not on its interface"},
+		"secondary IPs":                              {book: newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)}), remaining: 7},
+		"prefixes":                                   {book: newBook(prefixes, 3, ec2sim.Slots{Prefixes: one}), remaining: 13 + 5*16},
+		"both, on the way to":                        {book: newBook(prefixes, 4, ec2sim.Slots{Addresses: singles(4), Prefixes: one}), remaining: 16 + 4*16},
+		"both, on the way back":                      {book: newBook(Settings{}, 6, ec2sim.Slots{Addresses: singles(4), Prefixes: one}).with(3), remaining: 4},
+		"a warm prefix":                              {book: newBook(Settings{Prefixes: true, WarmPrefix: 1}, 3, ec2sim.Slots{Prefixes: two}), remaining: 29 + 5*16},
+		"pods that wait for no room":                 {book: waiting(newBook(Settings{}, 9, ec2sim.Slots{Addresses: singles(9)}), 2), remaining: -2},
+		"pods that wait for nothing":                 {book: waiting(newBook(Settings{}, 8, ec2sim.Slots{Addresses: singles(9)}), 1), want: "have no address"},
+		"a figure is wrong":                          {book: newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)}), shown: func(s *v1alpha1.NodeSlotsStatus) { s.InUse = 3 }, remaining: 7, want: "NodeSlots shows"},
+		"something cools for ever":                   {book: newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)}), shown: func(s *v1alpha1.NodeSlotsStatus) { s.Cooling = 1 }, remaining: 7, want: "NodeSlots shows"},
+		"a prefix is kept":                           {book: newBook(prefixes, 3, ec2sim.Slots{Prefixes: two}), remaining: 29 + 5*16, want: "the warm pool asks for 1"},
+		"an address is kept":                         {book: newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(6)}), remaining: 7, want: "the warm pool asks for 5"},
+		"an address of the old mode":                 {book: newBook(prefixes, 0, ec2sim.Slots{Addresses: singles(1), Prefixes: one}), remaining: 16 + 5*16, want: "other mode"},
+		"the pool is not warm":                       {book: newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(3)}), remaining: 7, want: "3 blocks, the warm pool asks for 5"},
+		"a pod's address is not here":                {book: stray(newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)})), remaining: 7, want: "not on its interface"},
+		"a pod elsewhere has one":                    {book: elsewhereHeld(newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(6)})), remaining: 6},
+		"a pod elsewhere has one, in the other mode": {book: elsewhereHeld(newBook(prefixes, 0, ec2sim.Slots{Addresses: singles(1), Prefixes: one})), remaining: 16 + 5*16},
+		"a pod was told of it":                       {book: told(stray(newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)}))), remaining: 7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := test.book
@@ -103,6 +106,18 @@ func waiting(b book, n int) book {
 
 func stray(b book) book {
 	b.held[netip.MustParseAddr("10.9.9.9")] = true
+	return b
+}
+
+// elsewhereHeld has a pod of another node have the last of the addresses.
+func elsewhereHeld(b book) book {
+	b.elsewhere = map[netip.Addr]bool{b.eni.Addresses[len(b.eni.Addresses)-1]: true}
+	return b
+}
+
+// told has every pod know whose address is lost.
+func told(b book) book {
+	b.told = b.held
 	return b
 }
 

@@ -1,10 +1,13 @@
 package witness
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // around is how much of what concerns an interface is told before and after a
@@ -25,6 +28,9 @@ func (w *Witness) History(v Violation, since time.Time) string {
 	var lines []line
 	if v.Address.IsValid() {
 		lines = append(e.holders(v), e.moves(v)...)
+	}
+	if v.Kind == Needless {
+		lines = append(lines, e.comings(v)...)
 	}
 	lines = append(lines, e.callsAround(v)...)
 	for _, n := range e.notes {
@@ -57,6 +63,37 @@ func (e evidence) holders(v Violation) (lines []line) {
 		}
 	}
 	return lines
+}
+
+// comings tells which pods came to the nodes of the interface, had to go and ended
+// around a violation, and who waited.
+func (e evidence) comings(v Violation) (lines []line) {
+	tell := func(revision int64, l Life, what string) {
+		if at := e.clock.NotBefore(revision); revision > 0 && near(at, v.At) {
+			lines = append(lines, line{at, fmt.Sprintf("%s (priority %d, %s) %s, at revision %d", l.Name, l.Priority, l.Scheduler, what, revision)})
+		}
+	}
+	for _, l := range e.pods {
+		if l.Node != "" && e.world.eni[l.Node] != v.ENI {
+			continue
+		}
+		if l.Priority > 0 {
+			tell(l.Created, l, "is created, for "+cmp.Or(l.Only, "any node"))
+		}
+		tell(l.Bound, l, fmt.Sprintf("is bound to %s with %s", l.Node, l.Address))
+		tell(l.Marked, l, fmt.Sprintf("has to go for %s", e.nameOf(e.preemptors[l.UID])))
+		tell(l.Ended, l, "has ended")
+	}
+	return lines
+}
+
+func (e evidence) nameOf(uid types.UID) string {
+	for _, l := range e.pods {
+		if l.UID == uid {
+			return l.Name
+		}
+	}
+	return "a pod that nobody knows"
 }
 
 // moves tells when the address came to an interface and left it.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"slotwise.dev/slotwise/test/ec2sim"
 	"slotwise.dev/slotwise/test/revision"
 )
@@ -16,18 +18,20 @@ type Kind string
 
 // The kinds of violations, each of one of the invariants of the system.
 const (
-	HeldTwice   Kind = "addresses held by two live pods at once"         // I1
-	ReusedEarly Kind = "addresses reused inside the cooldown"            // I2
-	CallFailed  Kind = "EC2 calls that had to fail"                      // I3
-	BoundBare   Kind = "pods bound without an address"                   // I4
-	NotOnENI    Kind = "addresses unassigned while held by a live pod"   // I5
-	Changed     Kind = "addresses that changed while their pod lived"    // I5
-	Rejected    Kind = "pods that a kubelet rejected"                    // I9
+	HeldTwice   Kind = "addresses held by two live pods at once"        // I1
+	ReusedEarly Kind = "addresses reused inside the cooldown"           // I2
+	CallFailed  Kind = "EC2 calls that had to fail"                     // I3
+	BoundBare   Kind = "pods bound without an address"                  // I4
+	NotOnENI    Kind = "addresses unassigned while held by a live pod"  // I5
+	Changed     Kind = "addresses that changed while their pod lived"   // I5
+	Rejected    Kind = "pods that a kubelet rejected"                   // I9
+	GivenAbsent Kind = "addresses given that were not on the interface" // I10
+	Needless    Kind = "pods evicted for one that did not need it"
 	SlotLost    Kind = "slots lost, or figures that were not so at rest" // I6, I8
 )
 
 // Kinds are all of them.
-var Kinds = []Kind{HeldTwice, ReusedEarly, CallFailed, BoundBare, NotOnENI, Changed, Rejected, SlotLost}
+var Kinds = []Kind{HeldTwice, ReusedEarly, CallFailed, BoundBare, NotOnENI, Changed, Rejected, GivenAbsent, Needless, SlotLost}
 
 // Violation is one time that a promise was broken, for certain.
 type Violation struct {
@@ -39,7 +43,13 @@ type Violation struct {
 	// Thawed says that a leader that had been frozen for longer than its lease
 	// had just thawed: what it had begun to send before, no lease can stop.
 	Thawed bool
+	// Taken says that others had taken the address from the interface of the first pod
+	// that had it, and EC2 gave it to another interface.
+	Taken bool
 }
+
+// Broken says that there is nothing by which the violation could be excused.
+func (v Violation) Broken() bool { return !v.Thawed && !v.Taken }
 
 const (
 	// cooldown is how long an address rests after its pod (invariant I2). It is
@@ -59,14 +69,18 @@ type evidence struct {
 	changes []ec2sim.Change
 	calls   []ec2sim.Call
 	notes   []Note
-	world   world
-	now     time.Time
+	// preemptors is who preempted a pod, by the pod preempted, where it is known.
+	preemptors map[types.UID]types.UID
+	world      world
+	now        time.Time
 }
 
-// world is which interface and which subnet a node has.
+// world is which interface and which subnet a node has. Two nodes may have the same
+// interface.
 type world struct {
 	eni    map[string]string       // by node
 	subnet map[string]string       // by ENI
+	kind   map[string]string       // instance type, by ENI
 	cidr   map[string]netip.Prefix // by subnet
 	// scheduler is the one that binds through the extender.
 	scheduler string
@@ -74,7 +88,7 @@ type world struct {
 
 // judge finds every violation that is certain, in order of time.
 func judge(e evidence) []Violation {
-	all := slices.Concat(e.bare(), e.changed(), e.rejected(), e.successions(), e.missing(), e.failedCalls())
+	all := slices.Concat(e.bare(), e.changed(), e.rejected(), e.successions(), e.missing(), e.failedCalls(), e.givenAbsent(), e.needless())
 	slices.SortStableFunc(all, func(a, b Violation) int { return a.At.Compare(b.At) })
 	return all
 }
@@ -86,20 +100,6 @@ func (e evidence) bare() (found []Violation) {
 			found = append(found, Violation{
 				Kind: BoundBare, At: e.clock.NotBefore(l.Bare), ENI: e.world.eni[l.Node],
 				Text: fmt.Sprintf("%s was bound to %s without an address", l.Name, l.Node),
-			})
-		}
-	}
-	return found
-}
-
-// rejected finds pods that were bound through the extender and did not fit to their
-// kubelet. Of a pod that somebody else has bound that is no wonder.
-func (e evidence) rejected() (found []Violation) {
-	for _, l := range e.pods {
-		if l.Rejected != "" && l.Scheduler == e.world.scheduler {
-			found = append(found, Violation{
-				Kind: Rejected, At: e.clock.NotBefore(l.Alive + 1), Address: l.Address, ENI: e.world.eni[l.Node],
-				Text: fmt.Sprintf("the kubelet of %s rejected %s, %s", l.Node, l.Name, l.Rejected),
 			})
 		}
 	}
@@ -141,7 +141,7 @@ func (e evidence) successions() (found []Violation) {
 
 // succession judges two pods that had one address, the first of them first.
 func (e evidence) succession(first, next Life) (Violation, bool) {
-	v := Violation{Address: next.Address, At: e.clock.NotBefore(next.From)}
+	v := Violation{Address: next.Address, At: e.clock.NotBefore(next.From), Taken: e.taken(first, next)}
 	given, known := e.clock.NotAfter(next.From)
 	if first.certain(next.From) {
 		v.Kind = HeldTwice
@@ -161,35 +161,20 @@ func (e evidence) succession(first, next Life) (Violation, bool) {
 	return v, true
 }
 
+// taken says that others took the address of the first of two pods from its interface,
+// so that it could come to that of the next.
+func (e evidence) taken(first, next Life) bool {
+	had, has := e.world.eni[first.Node], e.world.eni[next.Node]
+	from, to := e.clock.NotBefore(first.From), e.clock.NotBefore(next.From)
+	return had != has && slices.ContainsFunc(e.changes, func(c ec2sim.Change) bool {
+		return byOthers(c) && !c.Assigned && c.ENI == had && c.Range.Contains(first.Address) && c.Time.After(from) && c.Time.Before(to)
+	})
+}
+
 // parted says that of two pods with one address one has ended, or that there is
 // time yet.
 func (e evidence) parted(first, next Life) bool {
 	return first.Ended > 0 || next.Ended > 0 || e.now.Before(e.clock.NotBefore(next.From).Add(healing))
-}
-
-// missing finds addresses that were not on the interface of their pod's node
-// while the pod lived.
-func (e evidence) missing() (found []Violation) {
-	presences := presencesOf(e.changes)
-	for _, l := range e.pods {
-		if l.From == 0 {
-			continue
-		}
-		from, known := e.clock.NotAfter(l.From)
-		until := e.clock.NotBefore(l.Alive + 1)
-		if !known || !from.Before(until) {
-			continue // it lived for less than can be told
-		}
-		gone, absent := presences.absence(e.world.eni[l.Node], l.Address, from, until)
-		if !absent {
-			continue
-		}
-		found = append(found, Violation{
-			Kind: NotOnENI, At: gone, Address: l.Address, Thawed: e.thawedBefore(gone, gone),
-			Text: fmt.Sprintf("%s had %s, which was not on the interface %s of %s", l.Name, l.Address, e.world.eni[l.Node], l.Node),
-		})
-	}
-	return found
 }
 
 // thawedBefore says that a leader had thawed shortly before a time that lies
@@ -197,5 +182,12 @@ func (e evidence) missing() (found []Violation) {
 func (e evidence) thawedBefore(from, to time.Time) bool {
 	return slices.ContainsFunc(e.notes, func(n Note) bool {
 		return n.Thaw && !n.At.After(to) && from.Before(n.At.Add(thawed))
+	})
+}
+
+// disturbed says that others have meddled with a node between two times.
+func (e evidence) disturbed(node string, from, to time.Time) bool {
+	return slices.ContainsFunc(e.notes, func(n Note) bool {
+		return n.Node != "" && e.world.eni[n.Node] == e.world.eni[node] && n.At.After(from) && n.At.Before(to)
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"slotwise.dev/slotwise/test/ec2sim"
 	"slotwise.dev/slotwise/test/revision"
 )
@@ -18,15 +20,19 @@ func at(second float64) time.Time {
 	return start.Add(time.Duration(second * float64(time.Second)))
 }
 
-// newClock ticks at each half second between the revisions 0 to 200: it knows of
-// each other revision to the second.
 func newClock() *revision.Clock {
 	c := &revision.Clock{}
+	wind(c)
+	return c
+}
+
+// wind has a clock tick at each half second between the revisions 0 to 200: it knows of
+// each other revision to the second.
+func wind(c *revision.Clock) {
 	for n := range 200 {
 		t := float64(n) + 0.5
 		c.Note(10*int64(n)+5, at(t), at(t+0.01))
 	}
-	return c
 }
 
 // second is the revision that was written then.
@@ -45,9 +51,19 @@ var (
 	block   = netip.MustParsePrefix("10.0.0.16/28")
 )
 
+// newWorld has two nodes in one subnet, which take prefixes.
+func newWorld() world {
+	return world{
+		eni:       map[string]string{"node-1": eni, "node-2": otherENI},
+		subnet:    map[string]string{eni: "subnet", otherENI: "subnet"},
+		kind:      map[string]string{eni: "t3.small", otherENI: "t3.small"},
+		scheduler: "ours",
+	}
+}
+
 // life is a pod that our scheduler bound to the first node.
 func life(name string, from, ended int64) Life {
-	l := Life{Name: name, Scheduler: "ours", Node: "node-1", Address: address, Bound: second(from), From: second(from), Alive: now}
+	l := Life{UID: types.UID(name), Name: name, Scheduler: "ours", Node: "node-1", Address: address, Bound: second(from), From: second(from), Alive: now}
 	if ended > 0 {
 		l.Alive, l.Ended = second(ended)-1, second(ended)
 	}
@@ -57,6 +73,20 @@ func life(name string, from, ended int64) Life {
 func (l Life) with(change func(*Life)) Life {
 	change(&l)
 	return l
+}
+
+// rejectedLife was bound at second 10, and its kubelet rejected it at second 20.
+var rejectedLife = life("a", 10, 20).with(func(l *Life) { l.UID, l.Rejected = "a", "OutOfpods: full" })
+
+// elsewhere is a pod that has the address on the second node.
+func elsewhere(name string, from int64) Life {
+	return life(name, from, 0).with(func(l *Life) { l.Node = "node-2" })
+}
+
+// pastExtender is a pod that somebody bound to the first node past the extender, and that has
+// no address yet.
+func pastExtender(name string, bound float64) Life {
+	return Life{Name: name, Scheduler: "plain", Node: "node-1", Bound: int64(10 * bound), Bare: int64(10 * bound), Alive: now}
 }
 
 func assigned(eni string, r netip.Prefix, t float64, call int) ec2sim.Change {
@@ -82,6 +112,7 @@ func TestJudge(t *testing.T) {
 		notes   []Note
 		want    []Kind
 		thawed  bool
+		taken   bool
 	}{
 		"nothing": {},
 		"one after the other": {
@@ -113,6 +144,26 @@ func TestJudge(t *testing.T) {
 		},
 		"perhaps too soon": {
 			pods: []Life{life("a", 10, 20), life("b", 50, 0)}, changes: there,
+		},
+		"I2: taken by others, and on another interface": {
+			pods:    []Life{life("a", 10, 20), elsewhere("b", 40)},
+			changes: append(slices.Clone(there), unassigned(eni, single, 15, 0), assigned(otherENI, single, 30, 2)),
+			want:    []Kind{ReusedEarly}, taken: true,
+		},
+		"I1: taken by others, and on another interface": {
+			pods:    []Life{life("a", 10, 0), elsewhere("b", 40)},
+			changes: append(slices.Clone(there), unassigned(eni, single, 15, 0), assigned(otherENI, single, 30, 2)),
+			want:    []Kind{HeldTwice}, taken: true,
+		},
+		"I2: unassigned by itself, and on another interface": {
+			pods:    []Life{life("a", 10, 20), elsewhere("b", 40)},
+			changes: append(slices.Clone(there), unassigned(eni, single, 25, 5), assigned(otherENI, single, 30, 2)),
+			want:    []Kind{ReusedEarly},
+		},
+		"I2: taken by others, and on the same interface": {
+			pods:    []Life{life("a", 10, 20), life("b", 40, 0)},
+			changes: append(slices.Clone(there), unassigned(eni, single, 15, 0), assigned(eni, single, 30, 2)),
+			want:    []Kind{ReusedEarly},
 		},
 		"I3: one slot too many": {
 			calls: []ec2sim.Call{refusal}, want: []Kind{CallFailed},
@@ -163,20 +214,67 @@ func TestJudge(t *testing.T) {
 			changes: append(slices.Clone(there), unassigned(eni, block, 50, 2), assigned(eni, single, 51, 3)),
 			want:    []Kind{NotOnENI},
 		},
+		"unassigned by others while held": {
+			pods: []Life{life("a", 10, 0)}, changes: append(slices.Clone(there), unassigned(eni, block, 50, 0)),
+		},
+		"I5: taken back from others, and unassigned": {
+			pods:    []Life{life("a", 10, 0)},
+			changes: append(slices.Clone(there), unassigned(eni, block, 50, 0), assigned(eni, block, 55, 2), unassigned(eni, block, 60, 3)),
+			want:    []Kind{NotOnENI},
+		},
 		"unassigned after the end": {
 			pods: []Life{life("a", 10, 40)}, changes: append(slices.Clone(there), unassigned(eni, block, 50, 2)),
 		},
-		"I5: on another interface": {
-			pods: []Life{life("a", 10, 0)}, changes: []ec2sim.Change{assigned(otherENI, block, 1, 1)}, want: []Kind{NotOnENI},
+		"I10: on another interface": {
+			pods: []Life{life("a", 10, 0)}, changes: []ec2sim.Change{assigned(otherENI, block, 1, 1)}, want: []Kind{GivenAbsent},
 		},
-		"I5: assigned only after it was given": {
-			pods: []Life{life("a", 10, 0)}, changes: []ec2sim.Change{assigned(eni, block, 20, 1)}, want: []Kind{NotOnENI},
+		"I10: on no interface": {
+			pods: []Life{life("a", 10, 0)}, want: []Kind{GivenAbsent},
+		},
+		"I10: assigned only after it was given": {
+			pods: []Life{life("a", 10, 0)}, changes: []ec2sim.Change{assigned(eni, block, 20, 1)}, want: []Kind{GivenAbsent},
+		},
+		"I10: unassigned by itself before": {
+			pods: []Life{life("a", 10, 0)}, changes: append(slices.Clone(there), unassigned(eni, block, 5, 2)), want: []Kind{GivenAbsent},
+		},
+		"I10: taken by others from the pod before": {
+			pods:    []Life{life("a", 10, 60), life("b", 95, 0)},
+			changes: append(slices.Clone(there), unassigned(eni, block, 55, 0)), want: []Kind{GivenAbsent},
+		},
+		"I10: taken by others while free, long ago": {
+			pods: []Life{life("b", 100, 0)}, changes: append(slices.Clone(there), unassigned(eni, block, 10, 0)), want: []Kind{GivenAbsent},
+		},
+		"taken by others while free, a moment ago": {
+			pods:    []Life{life("a", 10, 20), life("b", 60, 0)},
+			changes: append(slices.Clone(there), unassigned(eni, block, 55, 0)),
+		},
+		"taken by others from the pod before, and back in time": {
+			pods:    []Life{life("a", 10, 60), life("b", 95, 0)},
+			changes: append(slices.Clone(there), unassigned(eni, block, 55, 0), assigned(eni, block, 70, 3)),
 		},
 		"I9: rejected by its kubelet": {
-			pods: []Life{life("a", 10, 20).with(func(l *Life) { l.Rejected = "OutOfpods: full" })}, changes: there, want: []Kind{Rejected},
+			pods: []Life{rejectedLife}, changes: there, want: []Kind{Rejected},
 		},
 		"rejected, and bound by another scheduler": {
-			pods: []Life{life("a", 10, 20).with(func(l *Life) { l.Rejected, l.Scheduler = "OutOfpods: full", "plain" })}, changes: there,
+			pods: []Life{rejectedLife.with(func(l *Life) { l.Scheduler = "plain" })}, changes: there,
+		},
+		"rejected, and another came past the extender in the same moment": {
+			pods: []Life{rejectedLife, pastExtender("b", 10.5)}, changes: there,
+		},
+		"I9: another came past the extender, but not in the same moment": {
+			pods: []Life{rejectedLife, pastExtender("b", 14)}, changes: there, want: []Kind{Rejected},
+		},
+		"I9: another came past the extender to another node": {
+			pods: []Life{rejectedLife, pastExtender("b", 10.5).with(func(l *Life) { l.Node = "node-2" })}, changes: there, want: []Kind{Rejected},
+		},
+		"rejected, and others had just set the capacity to 0": {
+			pods: []Life{rejectedLife}, changes: there, notes: []Note{{At: at(18), Node: "node-1"}},
+		},
+		"I9: others had set another node's capacity to 0": {
+			pods: []Life{rejectedLife}, changes: there, notes: []Note{{At: at(18), Node: "node-2"}}, want: []Kind{Rejected},
+		},
+		"I9: others had set the capacity to 0 long ago": {
+			pods: []Life{rejectedLife}, changes: there, notes: []Note{{At: at(5), Node: "node-1"}}, want: []Kind{Rejected},
 		},
 		"I5: changed": {
 			pods: []Life{life("a", 10, 0).with(func(l *Life) { l.Changed = address.Next() })}, changes: there, want: []Kind{Changed},
@@ -185,17 +283,16 @@ func TestJudge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			found := judge(evidence{
 				clock: newClock(), pods: test.pods, changes: test.changes, calls: test.calls, notes: test.notes, now: at(150),
-				world: world{
-					eni:       map[string]string{"node-1": eni, "node-2": otherENI},
-					subnet:    map[string]string{eni: "subnet", otherENI: "subnet"},
-					scheduler: "ours",
-				},
+				world: newWorld(),
 			})
 			var got []Kind
 			for _, v := range found {
 				got = append(got, v.Kind)
 				if v.Thawed != test.thawed {
 					t.Errorf("%s: thawed is %v", v.Text, v.Thawed)
+				}
+				if v.Taken != test.taken {
+					t.Errorf("%s: taken is %v", v.Text, v.Taken)
 				}
 			}
 			if !slices.Equal(got, test.want) {

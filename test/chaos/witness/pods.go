@@ -2,6 +2,7 @@ package witness
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
@@ -18,8 +19,14 @@ type Life struct {
 	Name      string // namespace/name
 	Scheduler string
 	Node      string
+	Priority  int32
+	Only      string     // the one node that it may be on; empty: there are others
 	Address   netip.Addr // the first that it had
 	Changed   netip.Addr // another that it had later, which must never be
+
+	Created int64
+	Marked  int64 // first seen to have been preempted by a scheduler
+	Leaving int64 // first seen to be on its way out
 
 	Bound int64 // first seen on a node
 	Bare  int64 // first seen on a node without an address
@@ -27,8 +34,9 @@ type Life struct {
 	Alive int64 // last known to live; the pod may have lived on
 	Ended int64 // by then its end was known; 0: it lives
 
-	Running  bool
-	Rejected string // what the kubelet said that did not admit it
+	Nominated bool // to a node on which it preempts
+	Running   bool
+	Rejected  string // what the kubelet said that did not admit it
 }
 
 // certain says whether it is certain that the pod lived and had its address at a
@@ -111,10 +119,14 @@ func (s *pods) Bookmark(resourceVersion string) error {
 func (s *pods) see(p *corev1.Pod) {
 	l := s.all[p.UID]
 	if l == nil {
-		l = &Life{UID: p.UID, Name: p.Namespace + "/" + p.Name, Scheduler: p.Spec.SchedulerName}
+		l = &Life{
+			UID: p.UID, Name: p.Namespace + "/" + p.Name, Scheduler: p.Spec.SchedulerName,
+			Priority: priorityOf(p), Only: onlyNode(p), Created: revision.Of(p.ResourceVersion),
+		}
 		s.all[p.UID], s.live[p.UID] = l, l
 	}
 	now := revision.Of(p.ResourceVersion)
+	l.depart(p, now)
 	if !live(p) {
 		l.Rejected = rejection(p)
 		s.end(p.UID, now-1, now)
@@ -136,6 +148,17 @@ func (s *pods) see(p *corev1.Pod) {
 		l.From, l.Address = now, address
 	case address != l.Address:
 		l.Changed = address
+	}
+}
+
+// depart takes up what a version of the pod tells of preemption, and of its end to come.
+func (l *Life) depart(p *corev1.Pod, now int64) {
+	l.Nominated = l.Nominated || p.Status.NominatedNodeName != ""
+	if l.Marked == 0 && preempted(p) {
+		l.Marked = now
+	}
+	if l.Leaving == 0 && p.DeletionTimestamp != nil {
+		l.Leaving = now
 	}
 }
 
@@ -180,4 +203,39 @@ func addressOf(p *corev1.Pod) netip.Addr {
 		return netip.Addr{}
 	}
 	return address.Addr()
+}
+
+// preempted says that a scheduler has chosen a pod to make room for another (Kubernetes
+// 1.37, pkg/scheduler/framework/preemption/executor.go).
+func preempted(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && c.Reason == corev1.PodReasonPreemptionByScheduler
+	})
+}
+
+func priorityOf(p *corev1.Pod) int32 {
+	if p.Spec.Priority == nil {
+		return 0
+	}
+	return *p.Spec.Priority
+}
+
+// onlyNode finds the node that a pod asks for by its hostname, or by its name as the
+// pods of DaemonSets do.
+func onlyNode(p *corev1.Pod) string {
+	if name := p.Spec.NodeSelector[corev1.LabelHostname]; name != "" {
+		return name
+	}
+	a := p.Spec.Affinity
+	if a == nil || a.NodeAffinity == nil || a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return ""
+	}
+	for _, term := range a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		for _, f := range term.MatchFields {
+			if len(f.Values) == 1 {
+				return f.Values[0]
+			}
+		}
+	}
+	return ""
 }

@@ -77,6 +77,27 @@ func TestPods(t *testing.T) {
 			},
 			want: Life{Bound: 20, From: 20, Alive: 29, Ended: 30},
 		},
+		"is preempted": {
+			see: func(s *pods) error {
+				_ = s.Add(bound)
+				p := version("u", 30, "n", a, corev1.PodRunning)
+				p.Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: corev1.PodReasonPreemptionByScheduler}}
+				_ = s.Update(p)
+				p = p.DeepCopy()
+				p.ResourceVersion, p.DeletionTimestamp = "31", new(metav1.Now())
+				return s.Update(p)
+			},
+			want: Life{Bound: 20, From: 20, Alive: 31, Marked: 30, Leaving: 31},
+		},
+		"is disrupted by somebody else": {
+			see: func(s *pods) error {
+				_ = s.Add(bound)
+				p := version("u", 30, "n", a, corev1.PodRunning)
+				p.Status.Conditions = []corev1.PodCondition{{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "EvictionByEvictionAPI"}}
+				return s.Update(p)
+			},
+			want: Life{Bound: 20, From: 20, Alive: 30},
+		},
 		"ends while the watch is cut": {
 			see:  func(s *pods) error { _ = s.Add(bound); return s.Replace(nil, "50") },
 			want: Life{Bound: 20, From: 20, Alive: 20, Ended: 50},
@@ -102,11 +123,42 @@ func TestPods(t *testing.T) {
 				if l.UID != "u" {
 					continue
 				}
-				got := Life{Bound: l.Bound, Bare: l.Bare, From: l.From, Alive: l.Alive, Ended: l.Ended, Rejected: l.Rejected}
+				got := Life{
+					Bound: l.Bound, Bare: l.Bare, From: l.From, Alive: l.Alive, Ended: l.Ended, Rejected: l.Rejected, Marked: l.Marked, Leaving: l.Leaving,
+				}
 				if got != test.want {
 					t.Errorf("seen %+v, want %+v", got, test.want)
 				}
 			}
 		})
 	}
+}
+
+func TestOnlyNode(t *testing.T) {
+	selects := func(s corev1.PodSpec) *corev1.Pod { return &corev1.Pod{Spec: s} }
+	agent := corev1.PodSpec{Affinity: onNodeOnly("n")}
+	for name, test := range map[string]struct {
+		pod  *corev1.Pod
+		want string
+	}{
+		"anywhere":       {pod: selects(corev1.PodSpec{})},
+		"by a group":     {pod: selects(corev1.PodSpec{NodeSelector: map[string]string{"group": "g"}})},
+		"by hostname":    {pod: selects(corev1.PodSpec{NodeSelector: map[string]string{corev1.LabelHostname: "n"}}), want: "n"},
+		"of a DaemonSet": {pod: selects(agent), want: "n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := onlyNode(test.pod); got != test.want {
+				t.Errorf("it may be on %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// onNodeOnly is the affinity of the pods of a DaemonSet.
+func onNodeOnly(node string) *corev1.Affinity {
+	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+		RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+			MatchFields: []corev1.NodeSelectorRequirement{{Key: metav1.ObjectNameField, Operator: corev1.NodeSelectorOpIn, Values: []string{node}}},
+		}}},
+	}}
 }

@@ -42,20 +42,13 @@ func presencesOf(changes []ec2sim.Change) presences {
 	return all
 }
 
-// absence finds the first moment between two times at which an address was not
-// on an interface.
-func (all presences) absence(eni string, a netip.Addr, from, to time.Time) (time.Time, bool) {
+// at finds the range that has an address, where it is on an interface at any moment
+// between two times.
+func (all presences) at(eni string, a netip.Addr, from, to time.Time) (netip.Prefix, bool) {
 	for _, p := range all[seatOf(eni, a)] {
-		if !p.what.Contains(a) || !p.to.IsZero() && !p.to.After(from) {
-			continue
+		if p.what.Contains(a) && !p.from.After(to) && (p.to.IsZero() || !p.to.Before(from)) {
+			return p.what, true
 		}
-		if p.from.After(from) {
-			break // a gap before it
-		}
-		if p.to.IsZero() || !p.to.Before(to) {
-			return time.Time{}, false
-		}
-		from = p.to
 	}
-	return from, true
+	return netip.Prefix{}, false
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
@@ -33,6 +34,7 @@ type scene struct {
 	shown      map[string]v1alpha1.NodeSlotsStatus // by node
 	interfaces map[string]ec2sim.Interface         // by node
 	rooms      map[string]room                     // by subnet
+	told       func(types.UID) bool                // a pod that its address is lost
 }
 
 // Rest finds what is not as it must be once nothing happens any more: EC2, what
@@ -67,7 +69,11 @@ func (w *Witness) Rest(ctx context.Context, kube client.Client, s Settings) ([]V
 
 // scene reads everything that there is to compare.
 func (w *Witness) scene(ctx context.Context, kube client.Client, s Settings) (*scene, error) {
-	now := &scene{settings: s, shown: map[string]v1alpha1.NodeSlotsStatus{}, interfaces: map[string]ec2sim.Interface{}, rooms: map[string]room{}}
+	told := func(pod types.UID) bool {
+		_, told := w.addressLost.of(pod)
+		return told
+	}
+	now := &scene{settings: s, told: told, shown: map[string]v1alpha1.NodeSlotsStatus{}, interfaces: map[string]ec2sim.Interface{}, rooms: map[string]room{}}
 	var nodes corev1.NodeList
 	if err := kube.List(ctx, &nodes, client.MatchingLabels{corev1.LabelOSStable: string(corev1.Windows)}); err != nil {
 		return nil, err
@@ -109,6 +115,9 @@ func (s *scene) stuck(remaining map[string]int, scheduler string) (texts []strin
 		}
 		for j := range s.nodes {
 			n := &s.nodes[j]
+			if only := onlyNode(p); only != "" && only != n.Name {
+				continue
+			}
 			if remaining[n.Name] > 0 && labels.SelectorFromSet(p.Spec.NodeSelector).Matches(labels.Set(n.Labels)) {
 				waiting[n.Name]++
 				break

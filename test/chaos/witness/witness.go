@@ -18,6 +18,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -30,6 +31,9 @@ import (
 type Witness struct {
 	clock revision.Clock
 	pods  *pods
+	// What is told of pods: by whom they were preempted, and that their address is lost.
+	preempted, addressLost *events
+
 	ec2   *ec2sim.Server
 	world world
 
@@ -43,6 +47,10 @@ type Note struct {
 	Text string
 	Harm bool // to the process that leads: another one may lead from now on
 	Thaw bool // of a leader that had been frozen for longer than its lease
+	// Node, where set, is one whose Node object or capacity somebody else has meddled with.
+	Node string
+	// Prefixes, where set, is the mode from now on.
+	Prefixes *bool
 }
 
 // again is how soon a watch that was cut is tried again.
@@ -52,9 +60,11 @@ const again = 200 * time.Millisecond
 // the one that binds through the extender.
 func Start(ctx context.Context, kube kubernetes.Interface, ec2 *ec2sim.Server, namespace, scheduler string) (*Witness, error) {
 	w := &Witness{pods: newPods(), ec2: ec2, world: world{
-		eni: map[string]string{}, subnet: map[string]string{}, cidr: map[string]netip.Prefix{}, scheduler: scheduler,
+		eni: map[string]string{}, subnet: map[string]string{}, kind: map[string]string{}, cidr: map[string]netip.Prefix{}, scheduler: scheduler,
 	}}
 	go w.clock.Run(ctx, kube)
+	w.preempted = watchEvents(ctx, kube, namespace, reasonPreempted)
+	w.addressLost = watchEvents(ctx, kube, namespace, reasonAddressLost)
 	lw := cache.NewListWatchFromClient(kube.CoreV1().RESTClient(), "pods", namespace, fields.Everything())
 	r := cache.NewReflectorWithOptions(lw, &corev1.Pod{}, w.pods, cache.ReflectorOptions{
 		Name:    "witness",
@@ -67,7 +77,7 @@ func Start(ctx context.Context, kube kubernetes.Interface, ec2 *ec2sim.Server, n
 // Node tells the witness which interface a node has. All nodes must be known
 // before pods come.
 func (w *Witness) Node(name string, eni ec2sim.Interface) {
-	w.world.eni[name], w.world.subnet[eni.ID] = eni.ID, eni.Subnet
+	w.world.eni[name], w.world.subnet[eni.ID], w.world.kind[eni.ID] = eni.ID, eni.Subnet, eni.Type
 }
 
 // Subnet tells the witness of a subnet.
@@ -116,10 +126,59 @@ func (w *Witness) Excused() (n int) {
 }
 
 func (w *Witness) evidence() evidence {
-	return evidence{
+	e := evidence{
 		clock: &w.clock, pods: w.pods.lives(), changes: w.ec2.Changes(), calls: w.ec2.Calls(),
 		notes: w.Notes(), world: w.world, now: time.Now(),
 	}
+	e.preemptors = w.preemptors(e.pods)
+	return e
+}
+
+// promptly is how soon after it marks a victim the scheduler tells of it. What is told
+// later is of another preemptor, who found the victim on its way out; the event of the
+// first was lost.
+const promptly = 10 * time.Second
+
+// preemptors finds out who preempted which of the pods.
+func (w *Witness) preemptors(pods []Life) map[types.UID]types.UID {
+	all := map[types.UID]types.UID{}
+	for _, l := range pods {
+		h, told := w.preempted.of(l.UID)
+		if !told || h.by == "" || l.Marked == 0 {
+			continue
+		}
+		if by, known := w.clock.NotAfter(l.Marked); known && h.at.Before(by.Add(promptly)) {
+			all[l.UID] = h.by
+		}
+	}
+	return all
+}
+
+// Tally is how often what the witness judges has happened at all.
+type Tally struct {
+	Preemptors  int // pods for which others had to go
+	Victims     int
+	Unclaimed   int // of them those of which nobody said for whom
+	Outrun      int // pods that were rejected for what their binding could not know
+	AddressLost int // pods that were told that their address is lost
+}
+
+// Tally counts.
+func (w *Witness) Tally() (t Tally) {
+	e := w.evidence()
+	t.Preemptors, t.AddressLost = len(e.victims()), w.addressLost.count()
+	for _, l := range e.pods {
+		if l.victim() {
+			t.Victims++
+			if _, known := e.preemptors[l.UID]; !known {
+				t.Unclaimed++
+			}
+		}
+		if l.Rejected != "" && l.Scheduler == e.world.scheduler && e.outrun(l) {
+			t.Outrun++
+		}
+	}
+	return t
 }
 
 // Stillness is how long after a time no pod was certainly bound through the
