@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"strconv"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"slotwise.dev/slotwise/manifests"
 	"slotwise.dev/slotwise/test/bed"
@@ -87,13 +87,13 @@ func (c *cluster) ownProbes(t *testing.T) []string {
 }
 
 // minor is 37 on Kubernetes 1.37.
-func (c *cluster) minor(t *testing.T) int {
+func (c *cluster) minor(t *testing.T) uint {
 	t.Helper()
-	v, err := c.Client.Discovery().ServerVersion()
+	info, err := c.Client.Discovery().ServerVersion()
 	check.Must(t, err)
-	minor, err := strconv.Atoi(v.Minor)
+	v, err := version.ParseGeneric(info.GitVersion)
 	check.Must(t, err)
-	return minor
+	return v.Minor()
 }
 
 // skipBefore131 skips on a Kubernetes for which README.md does not promise the overlay
