@@ -1,9 +1,12 @@
 package walk
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,7 +34,13 @@ func TestNewerScheduler(t *testing.T) {
 	}
 	log, err := os.ReadFile(filepath.Join(c.LogDir(), s.Name+".log"))
 	check.Must(t, err)
-	if !strings.Contains(string(log), "the server could not find the requested resource") {
-		t.Errorf("it is not ready after a minute, but not for want of an API version; its log is\n%s", log)
+	missing := regexp.MustCompile(`failed to list \*?([\w.]+): the server could not find the requested resource`).FindAllSubmatch(log, -1)
+	if len(missing) == 0 {
+		t.Fatalf("it is not ready after a minute, but not for want of an API version; its log is\n%s", log)
 	}
+	kinds := map[string]bool{}
+	for _, m := range missing {
+		kinds[string(m[1])] = true
+	}
+	t.Log("the cluster does not have", slices.Sorted(maps.Keys(kinds)))
 }

@@ -177,7 +177,8 @@ require (
 	sigs.k8s.io/yaml v1.4.0 // indirect
 )
 
-// The staging modules, which are released as 0.x.
+// The staging modules, which are released as 0.x. kube-scheduler, which has only API
+// types, is one older: not every proxy has 0.31.14.
 replace (
 	k8s.io/api => k8s.io/api v0.31.14
 	k8s.io/apiextensions-apiserver => k8s.io/apiextensions-apiserver v0.31.14
