@@ -7,7 +7,13 @@ PLATFORMS ?=
 TESTFLAGS ?= -v
 
 TOOLS := test/tools/bin
-MODULES := . test/monitoring test/tools/controlplane test/tools/dev
+# The versions of Kubernetes that have a module of their own, and the newest, which all
+# tests run on.
+OLDER := $(patsubst test/tools/compat/v%,%,$(wildcard test/tools/compat/v*))
+NEWEST := $(shell sed -n 's,.*k8s.io/kubernetes v\(1\.[0-9]*\)\..*,\1,p' test/tools/controlplane/go.mod)
+CONTROLPLANE := etcd kube-apiserver kube-scheduler kubectl
+VERSIONS ?= $(OLDER) $(NEWEST)
+MODULES := . test/monitoring test/tools/controlplane test/tools/dev $(OLDER:%=test/tools/compat/v%)
 GENERATED = $(wildcard allocator/api/*/zz_generated.*.go manifests/base/crd/*.yaml) README.md
 
 ##@ Use
@@ -51,6 +57,10 @@ bench: tools ## Measure the extender, the core, and a burst of 1,000 pods. Wants
 chaos: tools ## Let everything fail, and see that no promise is broken. DURATION=5m, SEED=n to do the same again.
 	go run ./test/chaos --duration $(or $(DURATION),5m) $(if $(SEED),--seed $(SEED))
 
+.PHONY: compat
+compat: tools $(foreach version,$(filter $(OLDER),$(VERSIONS)),$(CONTROLPLANE:%=$(TOOLS)-$(version)/%)) ## Take the walk on the oldest and the newest Kubernetes. VERSIONS="1.30" chooses.
+	test/tools/compat/run $(VERSIONS)
+
 # go test fuzzes one target at a time.
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME=30s.
@@ -74,7 +84,7 @@ lint: $(TOOLS)/golangci-lint ## Check form, vet, linters, go.mod files and gener
 
 .PHONY: clean
 clean: ## Remove what was built, the tools included.
-	rm -rf bin $(TOOLS)
+	rm -rf bin $(TOOLS) $(TOOLS)-*
 
 ##@ Tools
 
@@ -82,19 +92,25 @@ clean: ## Remove what was built, the tools included.
 ready = $(if $(KUBEBUILDER_ASSETS),$(wildcard $(KUBEBUILDER_ASSETS)/$(1)))
 
 .PHONY: tools
-tools: $(foreach tool,etcd kube-apiserver kube-scheduler kubelets kwok kubectl,$(if $(call ready,$(tool)),,$(TOOLS)/$(tool))) ## Build the local control plane, as far as it is missing.
+tools: $(foreach tool,$(CONTROLPLANE) kubelets kwok,$(if $(call ready,$(tool)),,$(TOOLS)/$(tool))) ## Build the local control plane, as far as it is missing.
 
-# $(call build,name,module,package,how long a cold build takes on two cores)
+# $(call build,name,module,package,how long a cold build takes on two cores,folder)
 define build
-$(TOOLS)/$(1): test/tools/$(2)/go.mod test/tools/$(2)/go.sum
-	@test/tools/build test/tools/$(2) $(3) $(1) '$(4)'
+$(5)/$(1): test/tools/$(2)/go.mod test/tools/$(2)/go.sum
+	@test/tools/build test/tools/$(2) $(3) $$@ '$(4)'
+
 endef
-$(eval $(call build,etcd,controlplane,go.etcd.io/etcd/server/v3,10 seconds))
-$(eval $(call build,kwok,controlplane,sigs.k8s.io/kwok/cmd/kwok,20 seconds))
-$(eval $(call build,kube-apiserver,controlplane,k8s.io/kubernetes/cmd/kube-apiserver,5 minutes))
-$(eval $(call build,kube-scheduler,controlplane,k8s.io/kubernetes/cmd/kube-scheduler,1 minute))
-$(eval $(call build,kubelets,controlplane,slotwise.dev/slotwise/test/tools/controlplane/kubelets,1 minute))
+# $(call controlplane,module,folder)
+define controlplane
+$(call build,etcd,$(1),go.etcd.io/etcd/server/v3,10 seconds,$(2))
+$(call build,kube-apiserver,$(1),k8s.io/kubernetes/cmd/kube-apiserver,5 minutes,$(2))
+$(call build,kube-scheduler,$(1),k8s.io/kubernetes/cmd/kube-scheduler,1 minute,$(2))
+$(call build,kubectl,$(1),k8s.io/kubernetes/cmd/kubectl,20 seconds,$(2))
+endef
+$(eval $(call controlplane,controlplane,$(TOOLS)))
+$(foreach version,$(OLDER),$(eval $(call controlplane,compat/v$(version),$(TOOLS)-$(version))))
+$(eval $(call build,kwok,controlplane,sigs.k8s.io/kwok/cmd/kwok,20 seconds,$(TOOLS)))
+$(eval $(call build,kubelets,controlplane,slotwise.dev/slotwise/test/tools/controlplane/kubelets,1 minute,$(TOOLS)))
 $(TOOLS)/kubelets: $(wildcard test/tools/controlplane/kubelets/*.go)
-$(eval $(call build,kubectl,controlplane,k8s.io/kubernetes/cmd/kubectl,20 seconds))
-$(eval $(call build,golangci-lint,dev,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,3 minutes))
-$(eval $(call build,controller-gen,dev,sigs.k8s.io/controller-tools/cmd/controller-gen,10 seconds))
+$(eval $(call build,golangci-lint,dev,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,3 minutes,$(TOOLS)))
+$(eval $(call build,controller-gen,dev,sigs.k8s.io/controller-tools/cmd/controller-gen,10 seconds,$(TOOLS)))

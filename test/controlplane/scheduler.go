@@ -20,6 +20,8 @@ const schedulerUser = "system:kube-scheduler"
 type Scheduler struct {
 	// Name names the process and its log. Default: kube-scheduler.
 	Name string
+	// Path is the program. Default: that of the tools.
+	Path string
 	// Config is a KubeSchedulerConfiguration, as YAML. Without it the scheduler
 	// has its defaults. What depends on the machine is filled in: the kubeconfig,
 	// and where it says nothing, no client rate limit.
@@ -29,6 +31,9 @@ type Scheduler struct {
 	LeaderElection bool
 	// Kubeconfig is whom the scheduler acts as. Default: system:kube-scheduler.
 	Kubeconfig string
+	// Probes are the paths that answer 200 once it is ready. Default: /readyz, which
+	// kube-scheduler has since 1.31.
+	Probes []string
 }
 
 // StartScheduler starts a kube-scheduler and returns once it is ready, its caches
@@ -47,9 +52,10 @@ func (c *Cluster) StartScheduler(ctx context.Context, s Scheduler) (_ *Process, 
 	if err != nil {
 		return nil, err
 	}
-	path, err := tool(c.tools, "kube-scheduler")
-	if err != nil {
-		return nil, err
+	if s.Path == "" {
+		if s.Path, err = tool(c.tools, "kube-scheduler"); err != nil {
+			return nil, err
+		}
 	}
 	port, err := FreePort()
 	if err != nil {
@@ -57,7 +63,7 @@ func (c *Cluster) StartScheduler(ctx context.Context, s Scheduler) (_ *Process, 
 	}
 	return c.Run(ctx, Command{
 		Name: s.Name,
-		Path: path,
+		Path: s.Path,
 		Args: []string{
 			"--config=" + config,
 			"--authentication-kubeconfig=" + s.Kubeconfig,
@@ -65,10 +71,21 @@ func (c *Cluster) StartScheduler(ctx context.Context, s Scheduler) (_ *Process, 
 			"--bind-address=127.0.0.1",
 			"--secure-port=" + strconv.Itoa(port),
 		},
-		Ready: func(ctx context.Context) error {
-			return healthy(ctx, selfSigned, "https://"+loopback(port)+"/readyz")
-		},
+		Ready: func(ctx context.Context) error { return s.healthy(ctx, port) },
 	})
+}
+
+func (s Scheduler) healthy(ctx context.Context, port int) error {
+	probes := s.Probes
+	if probes == nil {
+		probes = []string{"/readyz"}
+	}
+	for _, path := range probes {
+		if err := healthy(ctx, selfSigned, "https://"+loopback(port)+path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // selfSigned is a client for a server that makes its own certificate at each

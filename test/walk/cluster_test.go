@@ -37,7 +37,7 @@ type cluster struct {
 	ec2      *ec2sim.Server
 	endpoint string
 	ports    struct{ webhook, extender, health int }
-	slotwise *controlplane.Process
+	programs []*controlplane.Process // of the Deployments
 }
 
 func start(t *testing.T) *cluster {
@@ -83,13 +83,12 @@ func until(ctx context.Context, what string, check func(context.Context) error) 
 	return nil
 }
 
-// runDeployment does what controllers and kubelet would do for the Deployments once
-// they are there: the program runs, and all of them are available. There is no Service
+// runDeployment does what controllers and kubelet would do for Slotwise's Deployment
+// once it is there: the program runs, and it is available. There is no Service
 // network, so the API server reaches the webhook at a port of this machine.
 func (c *cluster) runDeployment(ctx context.Context) error {
-	var d appsv1.Deployment
-	key := client.ObjectKey{Namespace: bed.Namespace, Name: "slotwise"}
-	if err := until(ctx, "the Deployment is there", func(ctx context.Context) error { return c.kube.Get(ctx, key, &d) }); err != nil {
+	d, err := c.deployment(ctx, "slotwise")
+	if err != nil {
 		return err
 	}
 	if err := c.kube.Create(ctx, bed.Pod(metav1.NamespaceDefault, "early"), client.DryRunAll); err != nil {
@@ -98,17 +97,20 @@ func (c *cluster) runDeployment(ctx context.Context) error {
 	if err := c.startSlotwise(ctx, d.Spec.Template.Spec.Containers[0].Args); err != nil {
 		return err
 	}
-	var all appsv1.DeploymentList
-	if err := c.kube.List(ctx, &all, client.InNamespace(bed.Namespace)); err != nil {
-		return err
-	}
-	for i := range all.Items {
-		all.Items[i].Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue}}
-		if err := c.kube.Status().Update(ctx, &all.Items[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.available(ctx, d)
+}
+
+// deployment waits until a Deployment is there.
+func (c *cluster) deployment(ctx context.Context, name string) (*appsv1.Deployment, error) {
+	d := &appsv1.Deployment{}
+	return d, until(ctx, "the Deployment "+name+" is there", func(ctx context.Context) error {
+		return c.kube.Get(ctx, client.ObjectKey{Namespace: bed.Namespace, Name: name}, d)
+	})
+}
+
+func (c *cluster) available(ctx context.Context, d *appsv1.Deployment) error {
+	d.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue}}
+	return c.kube.Status().Update(ctx, d)
 }
 
 // serveWebhook has the API server find the webhook once its configuration is applied.
@@ -138,7 +140,7 @@ func (c *cluster) startSlotwise(ctx context.Context, args []string) error {
 		return err
 	}
 	health := "localhost:" + strconv.Itoa(c.ports.health)
-	c.slotwise, err = c.Run(ctx, controlplane.Command{
+	p, err := c.Run(ctx, controlplane.Command{
 		Name: "slotwise", Path: binary,
 		Args: append(args, "--kubeconfig="+kubeconfig, "--namespace="+bed.Namespace, "--cert-names=localhost",
 			"--aws-region="+bed.Region, "--ec2-endpoint="+c.endpoint, "--metrics-address=0", "--health-address="+health,
@@ -146,6 +148,7 @@ func (c *cluster) startSlotwise(ctx context.Context, args []string) error {
 		Env:   []string{"AWS_ACCESS_KEY_ID=AKIDSIMULATED", "AWS_SECRET_ACCESS_KEY=simulated", "AWS_EC2_METADATA_DISABLED=true"},
 		Ready: func(ctx context.Context) error { return ready(ctx, "http://"+health+"/readyz") },
 	})
+	c.programs = append(c.programs, p)
 	return err
 }
 
@@ -165,7 +168,7 @@ func ready(ctx context.Context, url string) error {
 }
 
 // endNamespace does what controllers and kubelet would do as the namespace is
-// deleted: the program ends, and the namespace goes.
+// deleted: the programs end, and the namespace goes.
 func (c *cluster) endNamespace(ctx context.Context) error {
 	namespaces := c.Client.CoreV1().Namespaces()
 	return until(ctx, "the namespace is deleted", func(ctx context.Context) error {
@@ -176,9 +179,14 @@ func (c *cluster) endNamespace(ctx context.Context) error {
 		if n.DeletionTimestamp == nil {
 			return errors.New("nobody has asked for it")
 		}
+		for _, p := range c.programs {
+			if err := p.Stop(); err != nil {
+				return err
+			}
+		}
 		n.Spec.Finalizers = nil
 		_, err = namespaces.Finalize(ctx, n, metav1.UpdateOptions{})
-		return errors.Join(c.slotwise.Stop(), client.IgnoreNotFound(err))
+		return client.IgnoreNotFound(err)
 	})
 }
 

@@ -24,6 +24,7 @@ const eksScheduler = "slotwise-scheduler"
 // not: no pod is refused or changed.
 func TestEKS(t *testing.T) {
 	c := start(t)
+	c.skipBefore131(t)
 	sh := shell{kubeconfig: c.AdminKubeconfig, files: t.TempDir()}
 	run := func(name string) string {
 		out, err := sh.run(t.Context(), t, block(t, name))
@@ -32,7 +33,7 @@ func TestEKS(t *testing.T) {
 	}
 	c.managedController(t, true)
 
-	sh.runWhile(t, block(t, "eks, install"), c.runDeployment)
+	sh.runWhile(t, block(t, "eks, install"), c.runDeployment, c.runSecondScheduler(t))
 	c.wantScheduler(t, corev1.DefaultSchedulerName)
 	run("eks, on")
 	c.wantScheduler(t, corev1.DefaultSchedulerName)
@@ -40,6 +41,9 @@ func TestEKS(t *testing.T) {
 	sh.runWhile(t, block(t, "eks, take over"), c.serveWebhook)
 	c.managedController(t, false)
 	c.wantScheduler(t, eksScheduler)
+	c.addNode(t, "win-1", "t3.medium")
+	c.createPod(t, "first")
+	c.awaitRunning(t, "first")
 	stays := bed.Pod(metav1.NamespaceDefault, "stays")
 	stays.Spec.SchedulerName = "another"
 	check.Must(t, c.kube.Create(t.Context(), stays))
@@ -50,7 +54,7 @@ func TestEKS(t *testing.T) {
 	if out := run("eks, pods that never asked"); strings.TrimSpace(out) != metav1.NamespaceDefault+" never-asked" {
 		t.Errorf("the pods that never asked are\n%s\nwant never-asked", out)
 	}
-	check.Must(t, c.kube.Create(t.Context(), bed.Pod(metav1.NamespaceDefault, "for-the-second")))
+	check.Must(t, c.kube.Create(t.Context(), nowhere("for-the-second")))
 	c.managedController(t, true)
 	c.wantScheduler(t, corev1.DefaultSchedulerName)
 	sh.runWhile(t, block(t, "eks, uninstall"), c.endNamespace)
@@ -82,6 +86,13 @@ func (c *cluster) wantScheduler(t *testing.T, want string) {
 		}
 		return nil
 	}))
+}
+
+// nowhere is a Windows pod that no node can take.
+func nowhere(name string) *corev1.Pod {
+	p := bed.Pod(metav1.NamespaceDefault, name)
+	p.Spec.NodeSelector["nowhere"] = "at-all"
+	return p
 }
 
 // asking is a pod as AWS's webhook leaves it.

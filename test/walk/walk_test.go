@@ -1,11 +1,8 @@
 package walk
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -17,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/allocator/vpc"
-	"slotwise.dev/slotwise/manifests"
 	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
@@ -30,10 +26,7 @@ func TestSelfManaged(t *testing.T) {
 	c := start(t)
 	sh := shell{kubeconfig: c.AdminKubeconfig, files: t.TempDir()}
 	sh.runWhile(t, block(t, "install"), c.runDeployment, c.serveWebhook)
-	check.Must(t, until(t.Context(), "the scheduler's certificate is there", func(ctx context.Context) error {
-		return check.ErrorOf(sh.run(ctx, t, block(t, "scheduler")+"\ntest -s tls.key"))
-	}))
-	scheduler := c.startScheduler(t, sh.files)
+	scheduler := c.startScheduler(t, sh)
 	c.addNode(t, node, "t3.xlarge")
 	check.Must(t, check.ErrorOf(sh.run(t.Context(), t, block(t, "on"))))
 
@@ -52,7 +45,7 @@ func TestSelfManaged(t *testing.T) {
 	}
 
 	check.Must(t, scheduler.Stop())
-	check.Must(t, check.ErrorOf(c.StartScheduler(t.Context(), controlplane.Scheduler{})))
+	check.Must(t, check.ErrorOf(c.StartScheduler(t.Context(), controlplane.Scheduler{Probes: c.ownProbes(t)})))
 	c.createPod(t, "third")
 	c.awaitRunning(t, "third") // bound by a scheduler that knows nothing of addresses
 	sh.runWhile(t, block(t, "uninstall"), c.endNamespace)
@@ -60,22 +53,6 @@ func TestSelfManaged(t *testing.T) {
 	if got := c.awaitRunning(t, "first").Annotations[vpc.Annotation]; got != first.Annotations[vpc.Annotation] {
 		t.Errorf("the address of the first pod was %s and is %s", first.Annotations[vpc.Annotation], got)
 	}
-}
-
-// startScheduler starts the cluster's kube-scheduler with the configuration that is
-// shipped and the files that README.md has an administrator copy.
-func (c *cluster) startScheduler(t *testing.T, dir string) *controlplane.Process {
-	t.Helper()
-	config, err := manifests.File("overlays/self-managed/kube-scheduler-configuration.yaml")
-	check.Must(t, err)
-	config = bytes.ReplaceAll(config, []byte("/etc/kubernetes/slotwise"), []byte(dir))
-	config = bytes.ReplaceAll(config, []byte("https://slotwise-extender.slotwise-system.svc:443"), fmt.Appendf(nil, "https://localhost:%d", c.ports.extender))
-	if _, err := os.Stat(filepath.Join(dir, "tls.crt")); err != nil {
-		t.Fatal(err)
-	}
-	p, err := c.StartScheduler(t.Context(), controlplane.Scheduler{Config: config})
-	check.Must(t, err)
-	return p
 }
 
 func (c *cluster) createPod(t *testing.T, name string) {
