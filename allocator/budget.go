@@ -62,10 +62,11 @@ func newBudget(s cloud.Subnet, changed func(grown bool)) *budget {
 }
 
 // install replaces the chart by what EC2 shows now, with our own changes on
-// top that the describe may have missed.
-func (b *budget) install(s cloud.Subnet) {
+// top that the describe may have missed. It says how many addresses are in use that
+// EC2 does not show.
+func (b *budget) install(s cloud.Subnet) (hidden int) {
 	chart := chart(s)
-	hidden := chart.Hide(s.Available)
+	hidden = chart.Hide(s.Available)
 	b.update(func() {
 		// The two of its answers are not of the same moment: what one describe alone finds
 		// hidden may only have changed between them.
@@ -82,6 +83,7 @@ func (b *budget) install(s cloud.Subnet) {
 			b.shortage[k].look(chart.Room(ledger.Kind(k)), time.Now())
 		}
 	})
+	return hidden
 }
 
 // chart is the map of a subnet as EC2 has described it.

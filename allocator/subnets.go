@@ -132,7 +132,10 @@ func (s *subnets) describe(ctx context.Context, b *budget) {
 		s.a.log.Info("cannot describe the subnet", "subnet", b.id, "error", err.Error(), "class", cloud.Classify(err).String())
 		return
 	}
-	b.install(shown)
+	if hidden := b.install(shown); hidden > 0 {
+		s.a.log.Info("addresses of the subnet are in use that EC2 does not show, as in one that is shared with other accounts; they count as used",
+			"subnet", b.id, "addresses", hidden)
+	}
 	for _, n := range s.a.everyNode() {
 		if s.a.observing() {
 			n.seen(b, shown)

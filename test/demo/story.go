@@ -71,7 +71,7 @@ func run(ctx context.Context, keep bool) (err error) {
 }
 
 func (s *story) before(ctx context.Context) error {
-	s.say(fmt.Sprintf("%d %s nodes join, in secondary IP mode", nodes, instanceType))
+	s.say(fmt.Sprintf("%d %s nodes join, in secondary IP mode; their kubelets take %d pods (max-pods; 110 unless told otherwise, less than 14 x 16)", nodes, instanceType, maxPods))
 	if err := s.CreateNamespace(ctx, namespace); err != nil {
 		return err
 	}
