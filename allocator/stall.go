@@ -104,16 +104,6 @@ func (s *stall) limit(now time.Time) int {
 	return 1
 }
 
-// next is when limit changes by itself; zero: it does not.
-func (s *stall) next(now time.Time) (at time.Time) {
-	for _, t := range []time.Time{s.sent.Add(hangsAfter), s.since.Add(stallAfter), s.until, s.until.Add(forgotten)} {
-		if t.After(now) && (at.IsZero() || t.Before(at)) {
-			at = t
-		}
-	}
-	return at
-}
-
 // explain says the same as reason, with all that EC2 has answered and what to do.
 func (s *stall) explain() error {
 	if s.why == nil {
