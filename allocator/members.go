@@ -104,6 +104,7 @@ func (a *Allocator) forget(n *node, why string) {
 	}
 	next.elect()
 	a.mu.Unlock()
+	a.nominations.move(n, next.node)
 	h.end()
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -167,3 +167,21 @@ func TestPodOfAnotherNode(t *testing.T) {
 		t.Errorf("the address is %q's", got)
 	}
 }
+
+// I2: what a pod of another node had a moment ago is not given here, where EC2 has given
+// it after another client took it away there.
+func TestI2AddressOfAnotherNodesPod(t *testing.T) {
+	virtually(t, func(t *testing.T, a *Allocator, n *node) {
+		p := windowsPod(n, "stranger", at(0))
+		p.Spec.NodeName = "unknown"
+		a.pods.observe(p)
+		a.pods.ended("stranger", 0)
+		if !a.pods.heldElsewhere(at(0), "pod", n) {
+			t.Error("it may be given at once")
+		}
+		time.Sleep(ledger.Cooldown)
+		if a.pods.heldElsewhere(at(0), "pod", n) {
+			t.Error("it rests for ever")
+		}
+	})
+}

@@ -215,7 +215,7 @@ func (n *node) due(now time.Time) bool {
 
 // contested takes back an address that a live pod elsewhere has, and rests it.
 func (n *node) contested(g ledger.Grant, now time.Time) bool {
-	if !n.a.pods.heldElsewhere(g.Address, g.Pod) {
+	if !n.a.pods.heldElsewhere(g.Address, g.Pod, n) {
 		return false
 	}
 	n.ledger.Cancel(g.Pod, now)

@@ -23,6 +23,9 @@ const nominationSlack = 15 * time.Second
 // granted.
 const evictionTime = 15 * time.Second
 
+// readingTime is how long a nomination stands on a node that is read anew.
+const readingTime = 2 * time.Minute
+
 // nomination is an address on its way to a pod that cannot be scheduled yet.
 type nomination struct {
 	pod      types.UID
@@ -76,6 +79,14 @@ func (s *nominations) drop(pod types.UID) {
 	}
 	delete(s.byNode, x.node)
 	x.node.nominated.Store(false)
+}
+
+// move hands the nominations of a node to the one that takes its place.
+func (s *nominations) move(from, to *node) {
+	for _, x := range s.on(from) {
+		x.node = to
+		s.add(x)
+	}
 }
 
 // of finds the nomination of a pod.
@@ -140,8 +151,8 @@ func (x nomination) standing(now time.Time) (stands bool, until time.Time) {
 	n := x.node
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.known {
-		return false, x.until
+	if !n.known { // it is read anew
+		return !n.retired && now.Before(x.made.Add(readingTime)), x.until
 	}
 	stopping := false
 	for _, uid := range x.victims {

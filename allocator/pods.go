@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -29,6 +30,14 @@ type podWatch struct {
 	home    map[types.UID]place
 	holders map[netip.Addr]types.UID // in the whole cluster: one pod an address
 	guests  map[types.UID][]*node    // ledgers other than the pod's own that hold its address; see lodge
+	rested  map[netip.Addr]rested    // addresses whose pod ended within the cooldown
+}
+
+// rested is the end of the pod that had an address. Its ledger knows, but no other one,
+// to which EC2 may give the address when another client has taken it from the ENI.
+type rested struct {
+	node *node
+	at   time.Time
 }
 
 // place is where a pod is, and with which address.
@@ -38,7 +47,7 @@ type place struct {
 }
 
 func newPodWatch(a *Allocator) *podWatch {
-	return &podWatch{a: a, home: map[types.UID]place{}, holders: map[netip.Addr]types.UID{}, guests: map[types.UID][]*node{}}
+	return &podWatch{a: a, home: map[types.UID]place{}, holders: map[netip.Addr]types.UID{}, guests: map[types.UID][]*node{}, rested: map[netip.Addr]rested{}}
 }
 
 // bound selects the pods that are on a node. Those on the host's network need no address,
@@ -238,14 +247,27 @@ func (w *podWatch) leave(uid types.UID, from place) {
 	}
 }
 
-// heldElsewhere says that a live pod other than the given one has an address.
-// It can be on another node: when another hand takes a prefix from under its
-// pods, EC2 gives it away again.
-func (w *podWatch) heldElsewhere(address netip.Addr, uid types.UID) bool {
+// rest notes that the pod of an address has ended; the lock is held.
+func (w *podWatch) rest(from place) {
+	if !from.address.IsValid() {
+		return
+	}
+	now := time.Now()
+	maps.DeleteFunc(w.rested, func(_ netip.Addr, r rested) bool { return now.Sub(r.at) >= ledger.Cooldown })
+	w.rested[from.address] = rested{from.node, now}
+}
+
+// heldElsewhere says that a live pod other than the given one has an address, or that
+// one on another node than the given one had it a moment ago. It can be on another node:
+// when another client takes a prefix from under its pods, EC2 gives it away again.
+func (w *podWatch) heldElsewhere(address netip.Addr, uid types.UID, n *node) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	holder, taken := w.holders[address]
-	return taken && holder != uid
+	if holder, taken := w.holders[address]; taken {
+		return holder != uid
+	}
+	r, rests := w.rested[address]
+	return rests && r.node != n && time.Since(r.at) < ledger.Cooldown
 }
 
 // resolve ends the state in which two live pods have one address: the younger
@@ -317,6 +339,7 @@ func (w *podWatch) ended(uid types.UID, longer time.Duration) {
 	delete(w.home, uid)
 	delete(w.guests, uid)
 	w.leave(uid, from)
+	w.rest(from)
 	w.mu.Unlock()
 	for _, n := range guest {
 		n.ended(uid, longer)

@@ -18,18 +18,20 @@ import (
 // pickOneNodeForPreemption): fewest budgets violated, least important victims, fewest
 // victims, latest to start. It is one, so that it is known whose addresses come. There
 // is none where evictions bring the pod no address, or one is on its way to it already.
-func (a *Allocator) Choose(pod extender.Pod, candidates []extender.Candidate) (node string, ok bool) {
+func (a *Allocator) Choose(pod extender.Pod, candidates []extender.Candidate) (chosen extender.Candidate, ok bool) {
 	now := time.Now()
 	if x, nominated := a.nominations.of(pod.UID); nominated {
 		if stands, _ := x.standing(now); stands {
-			return "", false
+			return extender.Candidate{}, false
 		}
 	}
 	best := cost{}
-	var chosen extender.Candidate
 	for _, c := range candidates {
 		n := a.node(c.Node)
-		if n == nil || n.name() != c.Node || !a.running() || !a.comes(n, c.Victims, pod) {
+		if n == nil || n.name() != c.Node || !a.running() {
+			continue
+		}
+		if c.Victims = a.needed(n, c.Victims, pod); !a.comes(n, c.Victims, pod) {
 			continue
 		}
 		if x := n.cost(c); !ok || x.less(best) {
@@ -42,7 +44,35 @@ func (a *Allocator) Choose(pod extender.Pod, candidates []extender.Candidate) (n
 			made: now, until: now.Add(evictionTime),
 		})
 	}
-	return chosen.Node, ok
+	return chosen, ok
+}
+
+// needed are the victims without those that kube-scheduler adds because it counts pods
+// twice: beside each pod that is nominated on a node also that one's victim, as long as
+// it stops. The most important are spared, and the pod gets the same room once all that
+// stop have stopped.
+func (a *Allocator) needed(n *node, victims []types.UID, pod extender.Pod) []types.UID {
+	var others []types.UID
+	for _, x := range a.nominations.on(n) {
+		if x.pod != pod.UID {
+			others = append(others, x.victims...)
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	stopping := 0
+	for _, uid := range others {
+		if _, lives := n.pods[uid]; lives && !slices.Contains(victims, uid) {
+			stopping++
+		}
+	}
+	spared := slices.DeleteFunc(slices.Clone(victims), func(uid types.UID) bool { return n.pods[uid].ending })
+	slices.SortFunc(spared, func(x, y types.UID) int {
+		p, q := n.pods[x], n.pods[y]
+		return cmp.Or(cmp.Compare(q.priority, p.priority), p.created.Compare(q.created), strings.Compare(string(x), string(y)))
+	})
+	spared = spared[:max(0, min(stopping, len(spared), len(victims)-1))]
+	return slices.DeleteFunc(slices.Clone(victims), func(uid types.UID) bool { return slices.Contains(spared, uid) })
 }
 
 // comes says that a node will have an address for a pod once the victims have ended and

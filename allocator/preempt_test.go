@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -63,8 +64,8 @@ func TestOneVictimForOnePod(t *testing.T) {
 		fullNode(a, n)
 		again := func(when string) {
 			t.Helper()
-			if node, ok := a.Choose(agent, candidates("b")); ok {
-				t.Errorf("%s: another victim on %s", when, node)
+			if c, ok := a.Choose(agent, candidates("b")); ok {
+				t.Errorf("%s: another victim: %+v", when, c)
 			}
 		}
 		if _, ok := a.Choose(agent, candidates("a")); !ok {
@@ -110,6 +111,26 @@ func TestAsManyVictimsAsPodsThatPreempt(t *testing.T) {
 			if _, ok := a.Choose(pod, candidates("c")); ok {
 				t.Errorf("%s: another victim", pod.UID)
 			}
+		}
+	})
+}
+
+// kube-scheduler counts a pod that is nominated and its victim, as long as that one
+// stops, and so finds one victim too many for the next: it is spared.
+func TestVictimsThatAreCountedTwiceAreSpared(t *testing.T) {
+	virtually(t, func(t *testing.T, a *Allocator, n *node) {
+		fullNode(a, n)
+		a.Choose(agent, candidates("a"))
+		deletes(a, n, "a")
+		p := n.pods["b"]
+		p.priority = 5
+		n.pods["b"] = p
+		c, ok := a.Choose(other, candidates("b", "c"))
+		if !ok || !slices.Equal(c.Victims, []types.UID{"c"}) {
+			t.Errorf("%+v, %t; want the least important of the two", c, ok)
+		}
+		if c, ok := a.Choose(extender.Pod{UID: "third", Priority: 400}, candidates("d")); !ok || len(c.Victims) != 1 {
+			t.Errorf("%+v, %t; want the only one there is", c, ok)
 		}
 	})
 }
@@ -169,11 +190,11 @@ func TestNoVictimInVain(t *testing.T) {
 	a, n := readyNode()
 	fullNode(a, n)
 	n.ledger.SetMode(ledger.SecondaryIP) // the prefix goes only when all 16 have ended
-	if node, ok := a.Choose(agent, candidates("a")); ok {
-		t.Errorf("a victim on %s that brings nothing", node)
+	if c, ok := a.Choose(agent, candidates("a")); ok {
+		t.Errorf("a victim that brings nothing: %+v", c)
 	}
-	if node, ok := a.Choose(agent, []extender.Candidate{{Node: "unknown", Victims: []types.UID{"x"}}}); ok {
-		t.Errorf("a victim on %s", node)
+	if c, ok := a.Choose(agent, []extender.Candidate{{Node: "unknown", Victims: []types.UID{"x"}}}); ok {
+		t.Errorf("a victim of an unknown node: %+v", c)
 	}
 }
 

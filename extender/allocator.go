@@ -49,8 +49,8 @@ type Binder interface {
 
 // Evictions foresees what evicting pods would bring, and knows what is on its way.
 type Evictions interface {
-	// Choose picks the candidate whose victims are to be evicted for the pod. It
-	// answers false where that would bring the pod no address, or where one is on its
-	// way to it already.
-	Choose(pod Pod, candidates []Candidate) (node string, ok bool)
+	// Choose picks the candidate on which pods are to be evicted for the pod, and which
+	// of its victims. It answers false where that would bring the pod no address, or
+	// where one is on its way to it already.
+	Choose(pod Pod, candidates []Candidate) (chosen Candidate, ok bool)
 }

@@ -44,13 +44,13 @@ func (f fakeBinder) Bind(ctx context.Context, pod types.NamespacedName, uid type
 // fakeEvictions says where evictions bring an address; the first node by name is chosen.
 type fakeEvictions func(node string, victims []types.UID) bool
 
-func (f fakeEvictions) Choose(_ Pod, candidates []Candidate) (node string, ok bool) {
+func (f fakeEvictions) Choose(_ Pod, candidates []Candidate) (chosen Candidate, ok bool) {
 	for _, c := range candidates {
-		if f(c.Node, c.Victims) && (!ok || c.Node < node) {
-			node, ok = c.Node, true
+		if f(c.Node, c.Victims) && (!ok || c.Node < chosen.Node) {
+			chosen, ok = c, true
 		}
 	}
-	return node, ok
+	return chosen, ok
 }
 
 // testOptions are complete, with an allocator that refuses everything; a test

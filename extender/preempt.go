@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 	"k8s.io/apimachinery/pkg/types"
@@ -40,7 +41,7 @@ type preemptionResult struct {
 }
 
 // preempt answers an ExtenderPreemptionResult: of the candidates in the request the
-// one whose victims are to be evicted, with all of them, or none. An answer without a
+// one where pods are to be evicted, with those of its victims that have to go, or none. An answer without a
 // node stops kube-scheduler, and leaves the pod its nomination. A candidate without
 // victims would bring nothing, and kube-scheduler gives up the whole preemption when
 // one comes back, so it goes. A pod that wants no address keeps all the others.
@@ -71,7 +72,10 @@ func (h *handler) preempt(_ context.Context, x *exchange) error {
 	}
 	if wants {
 		chosen, ok := h.Evictions.Choose(args.Pod.asked(), choice)
-		maps.DeleteFunc(kept, func(node string, _ metaVictims) bool { return !ok || node != chosen })
+		maps.DeleteFunc(kept, func(node string, _ metaVictims) bool { return !ok || node != chosen.Node })
+		for node, victims := range kept {
+			kept[node] = victims.only(chosen.Victims)
+		}
 	}
 	result, err := json.Marshal(preemptionResult{kept})
 	if err != nil {
@@ -97,6 +101,12 @@ func (a *preemptionArgs) candidates() (map[string]metaVictims, error) {
 		candidates[node] = meta
 	}
 	return candidates, nil
+}
+
+// only are the victims that are among these.
+func (v metaVictims) only(uids []types.UID) metaVictims {
+	v.Pods = slices.DeleteFunc(slices.Clone(v.Pods), func(p extenderv1.MetaPod) bool { return !slices.Contains(uids, types.UID(p.UID)) })
+	return v
 }
 
 func (v metaVictims) uids() ([]types.UID, error) {

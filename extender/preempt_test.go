@@ -106,9 +106,30 @@ type askedEvictions struct {
 	candidates []Candidate
 }
 
-func (f *askedEvictions) Choose(pod Pod, candidates []Candidate) (string, bool) {
+func (f *askedEvictions) Choose(pod Pod, candidates []Candidate) (Candidate, bool) {
 	*f = askedEvictions{pod, candidates}
-	return "", false
+	return Candidate{}, false
+}
+
+// Of the victims those go that the allocator has chosen.
+func TestPreemptSparesVictims(t *testing.T) {
+	options := testOptions(t)
+	options.Evictions = sparing{}
+	body := `{"Pod":` + marshal(t, podAsking("1")) + `,"NodeNameToMetaVictims":{"a":{"Pods":[{"UID":"v"},{"UID":"w"}],"NumPDBViolations":2}}}`
+	_, got := post[extenderv1.ExtenderPreemptionResult](t, newHandler(options), VerbPreempt, body)
+	want := map[string]*extenderv1.MetaVictims{"a": {Pods: []*extenderv1.MetaPod{{UID: "w"}}, NumPDBViolations: 2}}
+	if diff := cmp.Diff(want, got.NodeNameToMetaVictims); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+}
+
+// sparing chooses the first candidate, and the last of its victims.
+type sparing struct{}
+
+func (sparing) Choose(_ Pod, candidates []Candidate) (Candidate, bool) {
+	c := candidates[0]
+	c.Victims = c.Victims[len(c.Victims)-1:]
+	return c, true
 }
 
 // TestPreemptNullVictims: what is null stands for no victims, which bring nothing.

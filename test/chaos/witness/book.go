@@ -26,14 +26,19 @@ type book struct {
 	// took them from there, and EC2 gave them here. They are kept from everybody.
 	elsewhere map[netip.Addr]bool
 	waiting   int // pods without an address
+	podRoom   int // pods that the kubelet still takes
 }
 
 func (s *scene) book(n *corev1.Node) book {
 	b := book{settings: s.settings, eni: s.interfaces[n.Name], held: map[netip.Addr]bool{}, told: map[netip.Addr]bool{}, elsewhere: map[netip.Addr]bool{}}
 	b.room = s.rooms[b.eni.Subnet]
 	b.prefixes = s.settings.Prefixes && nitro(b.eni.Type)
+	b.podRoom = int(n.Status.Allocatable.Pods().Value())
 	for i := range s.pods {
 		p := &s.pods[i]
+		if p.Spec.NodeName == n.Name && live(p) {
+			b.podRoom--
+		}
 		if p.Spec.NodeName == "" || p.Spec.HostNetwork || !live(p) {
 			continue
 		}
@@ -137,6 +142,7 @@ func (b book) shows() v1alpha1.NodeSlotsStatus {
 		Free:             int32(b.free()),
 		Waiting:          int32(b.waiting),
 		Remaining:        int32(max(0, b.remaining())),
+		Usable:           int32(max(0, min(b.remaining(), b.podRoom))),
 	}
 	if b.prefixes {
 		s.Mode = "prefix"
