@@ -103,21 +103,18 @@ func (c *chaos) prepare(living context.Context) (err error) {
 	if c.Witness, err = witness.Start(living, c.Client, c.EC2, namespace, ours); err != nil {
 		return err
 	}
-	if err := c.build(living); err != nil {
-		return err
-	}
 	c.keep()
-	return nil
+	for _, k := range slices.Concat(c.replicas, c.schedulers) {
+		go k.run(living) // on a busy machine a replica may lose its lease at any time
+	}
+	return c.build(living)
 }
 
 // story lets things go wrong, then brings everything to rest, and judges.
 func (c *chaos) story(ctx, living context.Context) error {
-	keeping, release := context.WithCancel(living)
-	defer release()
-	for _, k := range slices.Concat(c.replicas, c.schedulers) {
-		go k.run(keeping)
-	}
-	go c.report(keeping)
+	telling, told := context.WithCancel(living)
+	defer told()
+	go c.report(telling)
 	c.trouble(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()

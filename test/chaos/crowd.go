@@ -24,12 +24,20 @@ const (
 	crowdingMore = 9
 	// census is between two looks at who is gone.
 	census = time.Second
-	// arrivals is between two pods that preempt, on average.
-	arrivals = 2500 * time.Millisecond
+	// Pods that preempt come in waves of so many a node of the group, one shortly after
+	// the other. Between waves there is time for what they had to cool down (30 s) and to
+	// go to pods without a priority again: of pods that come one by one each gets what
+	// another one had, and nobody has to go.
+	waveOf   = 4
+	arrivals = 300 * time.Millisecond
+	calm     = 80 * time.Second
 	// rollOuts is between two replacements of the agent of a node.
 	rollOuts = 12 * time.Second
-	// stay is for how long a pod that has preempted stays, at the most.
-	stay = 45 * time.Second
+	// filling is how long the nodes are given to be full before the first wave.
+	filling = 8 * time.Second
+	// stay is for how long a pod that preempts stays at the most, since it was created:
+	// its victim takes up to 10 s to stop, and what that had 30 s to cool down.
+	stay = time.Minute
 )
 
 // crowd keeps the nodes of the full group full, and has pods come that preempt there.
@@ -117,35 +125,46 @@ func annotate(p *corev1.Pod, key, value string) {
 	p.Annotations[key] = value
 }
 
-// preempt has pods with a priority come, and go again after a while.
+// preempt has pods with a priority come in waves, and go again after a while.
 func (w *crowd) preempt(ctx context.Context, r *rand.Rand) {
 	var staying errgroup.Group
-	for n := 0; sleep(ctx, between(r, arrivals/2, 3*arrivals/2)); n++ {
-		p := bed.Pod(namespace, fmt.Sprintf("urgent-%d", n))
-		bed.OnGroup(full)(p)
-		p.Labels = map[string]string{crowdLabel: "urgent"}
-		p.Spec.PriorityClassName = middle
-		if r.IntN(3) == 0 {
-			p.Spec.PriorityClassName = high
+	sleep(ctx, filling)
+	for n := 0; ctx.Err() == nil; sleep(ctx, between(r, 4*calm/5, 6*calm/5)) {
+		for range waveOf * len(w.nodes) {
+			sleep(ctx, between(r, 0, 2*arrivals))
+			p := w.urgent(r, fmt.Sprintf("urgent-%d", n))
+			n++
+			w.did("pods with a priority created for the full group")
+			d := between(r, stay/10, stay) // some go before they have had anything of it
+			staying.Go(func() error {
+				w.create(ctx, p)
+				sleep(ctx, d)
+				w.delete(ctx, p.Name, client.GracePeriodSeconds(0))
+				return nil
+			})
 		}
-		p.Spec.SchedulerName = ours
-		switch r.IntN(10) {
-		case 0:
-			p.Spec.SchedulerName = plain
-		case 1, 2, 3:
-			bed.OnNode(w.nodes[r.IntN(len(w.nodes))])(p)
-		}
-		stopWithin(p, r, 3*time.Second)
-		w.did("pods with a priority created for the full group")
-		d := between(r, stay/4, stay)
-		staying.Go(func() error {
-			w.create(ctx, p)
-			sleep(ctx, d)
-			w.delete(ctx, p.Name, client.GracePeriodSeconds(0))
-			return nil
-		})
 	}
 	_ = staying.Wait() // none returns an error
+}
+
+// urgent makes a pod with a priority. Few go past the extender.
+func (w *crowd) urgent(r *rand.Rand, name string) *corev1.Pod {
+	p := bed.Pod(namespace, name)
+	bed.OnGroup(full)(p)
+	p.Labels = map[string]string{crowdLabel: "urgent"}
+	p.Spec.PriorityClassName = middle
+	if r.IntN(3) == 0 {
+		p.Spec.PriorityClassName = high
+	}
+	p.Spec.SchedulerName = ours
+	switch r.IntN(10) {
+	case 0:
+		p.Spec.SchedulerName = plain
+	case 1, 2, 3:
+		bed.OnNode(w.nodes[r.IntN(len(w.nodes))])(p)
+	}
+	stopWithin(p, r, 3*time.Second)
+	return p
 }
 
 // rollOut replaces the agent on a node, again and again, as the controller of a

@@ -105,6 +105,9 @@ func (c *chaos) summary(found []witness.Violation) {
 	row("pods that preempted", t.Preemptors)
 	row("pods preempted", t.Victims)
 	row("  of them those of which the scheduler did not tell for whom", t.Unclaimed)
+	for _, why := range slices.Sorted(maps.Keys(t.Spared)) {
+		row("  of them not the first for one pod: "+why, t.Spared[why])
+	}
 	row("pods that were told that their address is lost", t.AddressLost)
 	row("times the witness may have missed something", c.Gaps())
 	head("what was done")

@@ -93,6 +93,21 @@ func (e evidence) lost(p, v Life, n int, next Life, there presences) string {
 	return ""
 }
 
+// spared counts the victims that came after others of their preemptors and that are
+// excused, by the reason.
+func (e evidence) spared() map[string]int {
+	there, victims, counts := presencesOf(e.changes), e.victims(), map[string]int{}
+	for _, p := range e.pods {
+		mine := victims[p.UID]
+		for i := 1; i < len(mine); i++ {
+			if e.promised(p, mine[:i], mine[i], there) == "" {
+				counts[e.lost(p, mine[i-1], i, mine[i], there)]++
+			}
+		}
+	}
+	return counts
+}
+
 // disturbance is for how long what is meddled with may have a consequence: a second
 // Node of the instance stays for half a minute.
 const disturbance = 40 * time.Second

@@ -46,6 +46,7 @@ func TestNeedless(t *testing.T) {
 		notes   []Note          // besides the first mode
 		victims map[types.UID]types.UID
 		want    int
+		spared  int // not the first, and excused
 	}{
 		"one victim": {
 			pods: []Life{preemptor(), first}, victims: map[types.UID]types.UID{"a": "p"},
@@ -63,41 +64,41 @@ func TestNeedless(t *testing.T) {
 			pods: []Life{preemptor(), first.with(func(l *Life) { l.Leaving, l.Ended, l.Alive = 0, 0, now }), next},
 		},
 		"the first had no address": {
-			pods: []Life{preemptor(), first.with(func(l *Life) { l.From, l.Address = 0, netip.Addr{} }), next},
+			pods: []Life{preemptor(), first.with(func(l *Life) { l.From, l.Address = 0, netip.Addr{} }), next}, spared: 1,
 		},
 		"the first had no address when the next was chosen": {
-			pods: []Life{preemptor(), first.with(func(l *Life) { l.From, l.Ended, l.Alive = second(80), second(90), second(90)-1 }), next},
+			pods: []Life{preemptor(), first.with(func(l *Life) { l.From, l.Ended, l.Alive = second(80), second(90), second(90)-1 }), next}, spared: 1,
 		},
 		"the address has left": {
-			pods: []Life{preemptor(), first, next}, changes: []ec2sim.Change{unassigned(eni, block, 70, 0)},
+			pods: []Life{preemptor(), first, next}, changes: []ec2sim.Change{unassigned(eni, block, 70, 0)}, spared: 1,
 		},
 		"the address leaves only later": {
 			pods: []Life{preemptor(), first, next}, changes: []ec2sim.Change{unassigned(eni, block, 80, 0)}, want: 1,
 		},
 		"the address has left, and the mode is that of addresses": {
 			pods: []Life{preemptor(), first, next}, changes: []ec2sim.Change{unassigned(eni, block, 70, 0)},
-			notes: []Note{{At: at(2), Prefixes: new(false)}},
+			notes: []Note{{At: at(2), Prefixes: new(false)}}, spared: 1,
 		},
 		"the mode is another": {
-			pods: []Life{preemptor(), first, next}, notes: []Note{{At: at(62), Prefixes: new(false)}},
+			pods: []Life{preemptor(), first, next}, notes: []Note{{At: at(62), Prefixes: new(false)}}, spared: 1,
 		},
 		"the mode is written once more": {
 			pods: []Life{preemptor(), first, next}, notes: []Note{{At: at(70), Prefixes: new(true)}}, want: 1,
 		},
 		"the leader came to harm in between": {
-			pods: []Life{preemptor(), first, next}, notes: []Note{{At: at(66), Harm: true}},
+			pods: []Life{preemptor(), first, next}, notes: []Note{{At: at(66), Harm: true}}, spared: 1,
 		},
 		"the leader came to harm before": {
 			pods: []Life{preemptor(), first, next}, notes: []Note{{At: at(50), Harm: true}}, want: 1,
 		},
 		"others meddled with the node": {
-			pods: []Life{preemptor(), first, next}, notes: []Note{{At: at(66), Node: "node-1"}},
+			pods: []Life{preemptor(), first, next}, notes: []Note{{At: at(66), Node: "node-1"}}, spared: 1,
 		},
 		"others meddled with another node": {
 			pods: []Life{preemptor(), first, next}, notes: []Note{{At: at(66), Node: "node-2"}}, want: 1,
 		},
 		"one of the same priority came before": {
-			pods: []Life{preemptor(), first, next, life("q", 70, 0).with(func(l *Life) { l.Priority, l.Address = 100, address.Prev() })},
+			pods: []Life{preemptor(), first, next, life("q", 70, 0).with(func(l *Life) { l.Priority, l.Address = 100, address.Prev() })}, spared: 1,
 		},
 		"one of the same priority came to another node before": {
 			pods: []Life{preemptor(), first, next, life("q", 70, 0).with(func(l *Life) { l.Priority, l.Node = 100, "node-2" })}, want: 1,
@@ -111,7 +112,7 @@ func TestNeedless(t *testing.T) {
 			victims: map[types.UID]types.UID{"a": "p", "b": "p", "c": "p"},
 		},
 		"one without an address was there first": {
-			pods: []Life{preemptor(), first, next, pastExtender("q", 40)},
+			pods: []Life{preemptor(), first, next, pastExtender("q", 40)}, spared: 1,
 		},
 		"an address cools": {
 			pods: []Life{preemptor(), neighbour("n", 2, 48), first}, victims: map[types.UID]types.UID{"a": "p"}, want: 1,
@@ -168,6 +169,13 @@ func TestNeedless(t *testing.T) {
 			found := e.needless()
 			if len(found) != test.want {
 				t.Errorf("found %+v, want %d", found, test.want)
+			}
+			spared := 0
+			for _, n := range e.spared() {
+				spared += n
+			}
+			if spared != test.spared {
+				t.Errorf("spared %v, want %d", e.spared(), test.spared)
 			}
 		})
 	}

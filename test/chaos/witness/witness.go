@@ -158,15 +158,16 @@ func (w *Witness) preemptors(pods []Life) map[types.UID]types.UID {
 type Tally struct {
 	Preemptors  int // pods for which others had to go
 	Victims     int
-	Unclaimed   int // of them those of which nobody said for whom
-	Outrun      int // pods that were rejected for what their binding could not know
-	AddressLost int // pods that were told that their address is lost
+	Unclaimed   int            // of them those of which nobody said for whom
+	Spared      map[string]int // of them those that were not the first for one pod, and why that is excused
+	Outrun      int            // pods that were rejected for what their binding could not know
+	AddressLost int            // pods that were told that their address is lost
 }
 
 // Tally counts.
 func (w *Witness) Tally() (t Tally) {
 	e := w.evidence()
-	t.Preemptors, t.AddressLost = len(e.victims()), w.addressLost.count()
+	t.Preemptors, t.Spared, t.AddressLost = len(e.victims()), e.spared(), w.addressLost.count()
 	for _, l := range e.pods {
 		if l.victim() {
 			t.Victims++
