@@ -7,6 +7,7 @@ package walk
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,6 +50,9 @@ func block(t *testing.T, name string) string {
 	return found[1]
 }
 
+// complaint is what kubectl says when it fails.
+var complaint = regexp.MustCompile(`(?m)^(The .* is invalid|Error|error: ).*`)
+
 // shell runs commands as an administrator types them, in the root of the
 // repository, and returns what they print.
 type shell struct {
@@ -71,6 +75,9 @@ func (s shell) run(ctx context.Context, t *testing.T, commands string) (string, 
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+s.kubeconfig, "PATH="+path)
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s\n%s", commands, out)
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, complaint.Find(out))
+	}
 	return string(out), err
 }
 
