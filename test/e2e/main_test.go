@@ -102,9 +102,16 @@ func (s *system) stop(well bool) error {
 // secondary IP mode.
 var prefixMode = map[string]string{settings.KeyPrefixDelegation: "true"}
 
+// systems has a place for each system of one test that may run at a time, beside the
+// shared one: with more the leases of their replicas are not renewed in time on a
+// small machine.
+var systems = make(chan struct{}, 4)
+
 // start starts a system for one test.
 func start(t *testing.T, options bed.Options) *system {
 	t.Helper()
+	systems <- struct{}{}
+	t.Cleanup(func() { <-systems })
 	s, err := newSystem(options)
 	if err != nil {
 		t.Fatal(err)
