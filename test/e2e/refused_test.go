@@ -34,7 +34,6 @@ func TestPodsLeaveARefusedNode(t *testing.T) {
 			check.Must(t, check.ErrorOf(s.AddNode(t.Context(), bad, "t3.medium", bed.Subnet, bed.Group(code))))
 			check.Must(t, check.ErrorOf(s.AddNode(t.Context(), good, "t3.medium", bed.Subnet, bed.Group(code))))
 			s.awaitCapacity(t, []string{bad, good}, bed.Capacity{Advertised: 5 * 16, Remaining: 5 * 16})
-			s.awaitBlocks(t, bad, 1, 0)
 			s.awaitBlocks(t, bad, 1, 0) // the warm one
 			mend := s.EC2.Inject(ec2sim.Fault{Kind: ec2sim.Refuse, Action: "AssignPrivateIpAddresses", ENI: s.Interface(bad).ID, Code: code})
 
