@@ -66,6 +66,7 @@ type Allocator struct {
 	configured atomic.Bool               // the settings have been read for the first time
 	modeSince  atomic.Pointer[time.Time] // see switched
 	started    atomic.Bool               // the pods have been read for the first time
+	podsRead   chan struct{}             // closed then
 	ending     atomic.Bool               // see End
 	binds      sync.WaitGroup
 	placing    sync.Map // types.UID -> *node: where a pod is being bound
@@ -99,8 +100,9 @@ type State struct {
 func New(o Options) *Allocator {
 	a := &Allocator{
 		cloud: o.Cloud, kube: o.Kube, events: reporter{o.Events}, metrics: o.Metrics, log: o.Log, held: o.Held,
-		observe: o.Observe,
-		nodes:   map[string]*handle{}, instances: map[string]*handle{}, workers: map[string]<-chan struct{}{},
+		observe:  o.Observe,
+		podsRead: make(chan struct{}),
+		nodes:    map[string]*handle{}, instances: map[string]*handle{}, workers: map[string]<-chan struct{}{},
 	}
 	a.state.Store(&State{})
 	a.pods = newPodWatch(a)

@@ -104,6 +104,13 @@ func (n *node) read(ctx context.Context) (described time.Time, err error) {
 	if err := n.readPods(ctx); err != nil {
 		return time.Time{}, err
 	}
+	// Addresses cool from the moment in which the node is opened. A pod that ends after
+	// that has to be seen, so all pods are known first.
+	select {
+	case <-n.a.podsRead:
+	case <-ctx.Done():
+		return time.Time{}, ctx.Err()
+	}
 	eni, err := n.a.cloud.Interface(ctx, instance.PrimaryENI)
 	if err != nil {
 		return time.Time{}, err

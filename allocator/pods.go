@@ -175,6 +175,7 @@ func (w *podWatch) Replace(objs []any, _ string) error {
 		}
 	}
 	if !w.a.started.Swap(true) {
+		close(w.a.podsRead)
 		for _, n := range w.a.everyNode() {
 			n.refresh() // it may act from now on
 		}
