@@ -14,8 +14,9 @@ import (
 // takes slots and gives addresses to pods after they have been bound. Nothing is
 // asked of EC2 but to describe, no pod is given an address, and what is advertised is
 // a resource of Slotwise's own (vpc.TrueResource), beside the other's. The ledger
-// follows what the other does; filter and bind count by it. A pod that is bound, or being bound, waits in the ledger until its
-// annotation shows which address the other has given it.
+// follows what the other does; filter and bind count by it. A pod that is bound, or
+// being bound, waits in the ledger until its annotation shows which address the other
+// has given it.
 //
 // Within one mode nothing that the other does between two looks takes capacity
 // away unseen: it only fills empty slots with blocks of the mode's kind, which
