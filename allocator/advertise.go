@@ -42,6 +42,7 @@ type advertiser struct {
 	mu      sync.Mutex
 	written map[string]advert
 	grown   map[string]bool // nodes where more has come to remain since, though less may have before
+	nudged  map[string]bool // nodes whose total is to grow once more; see nudge
 	renewed time.Time       // adverts from before are void
 }
 
@@ -72,7 +73,7 @@ func (a *Allocator) resource() corev1.ResourceName {
 }
 
 func newAdvertiser(a *Allocator) *advertiser {
-	return &advertiser{TypedRateLimitingInterface: queue[string]("advertise"), a: a, written: map[string]advert{}, grown: map[string]bool{}}
+	return &advertiser{TypedRateLimitingInterface: queue[string]("advertise"), a: a, written: map[string]advert{}, grown: map[string]bool{}, nudged: map[string]bool{}}
 }
 
 // advertise has a node's capacity written, unless it stands there already. The
@@ -87,6 +88,26 @@ func (a *Allocator) advertise(name string, grown bool) {
 	wait := time.Until(a.advertiser.written[name].at.Add(advertiseEvery))
 	a.advertiser.mu.Unlock()
 	a.advertiser.AddAfter(name, wait)
+}
+
+// nudge has a node show one address less for a moment. Pods that the scheduler's own fit
+// check has turned away are woken by nothing but growth of what they ask for
+// (Kubernetes 1.37: plugins/noderesources/fit.go, isSchedulableAfterNodeChange).
+func (a *Allocator) nudge(name string) {
+	a.advertiser.mu.Lock()
+	a.advertiser.nudged[name] = true
+	a.advertiser.mu.Unlock()
+	a.advertise(name, true)
+}
+
+// dips says that the node is to show less for a moment, as it can where something is
+// left.
+func (w *advertiser) dips(name string, remaining int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	nudged := w.nudged[name]
+	delete(w.nudged, name)
+	return nudged && remaining > 0
 }
 
 // Besides is the resource that Windows pods have to ask for one of besides
@@ -169,6 +190,10 @@ func (w *advertiser) write(ctx context.Context, name string) error {
 	}
 	last, known, grown := w.last(name)
 	next := n.advert(name)
+	if w.dips(name, next.remaining) {
+		next.total--
+		w.AddAfter(name, advertiseEvery)
+	}
 	if known {
 		var due time.Time
 		if next, due = next.after(last, grown); due.IsZero() {
@@ -260,4 +285,5 @@ func (w *advertiser) forget(name string) {
 	defer w.mu.Unlock()
 	delete(w.written, name)
 	delete(w.grown, name)
+	delete(w.nudged, name)
 }

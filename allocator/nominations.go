@@ -172,7 +172,9 @@ func (x nomination) standing(now time.Time) (stands bool, until time.Time) {
 }
 
 // reviewNominations ends the nominations that stand no longer. What was kept for them
-// others may have, so those are woken.
+// others may have, so those are woken; and kube-scheduler, which nominates more pods
+// than there is room for where one of higher priority has come in between, then turns
+// all of them away until it looks at one again.
 func (a *Allocator) reviewNominations(now time.Time) {
 	for _, x := range a.nominations.every() {
 		stands, until := x.standing(now)
@@ -181,6 +183,6 @@ func (a *Allocator) reviewNominations(now time.Time) {
 			continue
 		}
 		a.nominations.remove(x.pod)
-		a.advertise(x.node.name(), true)
+		a.nudge(x.node.name())
 	}
 }

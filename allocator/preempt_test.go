@@ -1,15 +1,18 @@
 package allocator
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"slotwise.dev/slotwise/allocator/ledger"
+	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/extender"
 )
 
@@ -196,6 +199,35 @@ func TestNoVictimInVain(t *testing.T) {
 	if c, ok := a.Choose(agent, []extender.Candidate{{Node: "unknown", Victims: []types.UID{"x"}}}); ok {
 		t.Errorf("a victim of an unknown node: %+v", c)
 	}
+}
+
+// What was kept in vain wakes also the pods that the scheduler's fit check has turned
+// away, which only growth of the total does.
+func TestI8EndedNominationWakes(t *testing.T) {
+	virtually(t, func(t *testing.T, a *Allocator, n *node) {
+		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "win-1"}}
+		if _, err := a.kube.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go a.advertiser.run(ctx)
+		a.nominations.add(nomination{pod: agent.UID, node: n, made: time.Now(), until: time.Now().Add(time.Second)})
+		var totals []int64
+		for range 8 {
+			time.Sleep(tickEvery)
+			a.tick(ctx)
+			shown, err := a.kube.CoreV1().Nodes().Get(ctx, "win-1", metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			q := shown.Status.Allocatable[vpc.Resource]
+			totals = append(totals, q.Value())
+		}
+		cancel()
+		if totals = slices.Compact(totals); len(totals) < 2 || !slices.Equal(totals[len(totals)-2:], []int64{31, 32}) {
+			t.Errorf("the node shows %d one after the other, want 31 and then 32 at the end", totals)
+		}
+	})
 }
 
 // A pod that is bound needs nothing kept for it.
