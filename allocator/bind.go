@@ -159,11 +159,8 @@ func (n *node) refusal() error {
 // unfit says why one of the pods that wait cannot be served, if so.
 func (n *node) unfit(now time.Time) error {
 	n.settleClaim()
-	c := n.ledger.Counts()
-	available, limit := n.budget.available(c.Mode), n.limit(now)
-	if limit == 0 {
-		c.Arriving = 0 // what a call that hangs may bring
-	}
+	c, limit := n.counts(now)
+	available := n.budget.available(c.Mode)
 	switch {
 	case c.Remaining(min(n.own.count+available, limit)) >= 0:
 		return nil

@@ -22,8 +22,7 @@ func (n *node) podRoom() int {
 // usableBlocks limits a number of blocks wanted to those whose addresses the kubelet
 // has room for. Caller holds n.mu.
 func (n *node) usableBlocks(want int, c ledger.Counts) int {
-	per := c.Mode.Addresses()
-	return min(want, (c.InUseOfMode+c.Waiting+n.podRoom()+per-1)/per)
+	return min(want, c.Mode.BlocksFor(c.InUseOfMode+c.Waiting+n.podRoom()))
 }
 
 // tellMaxPods tells, once for each figure, of a kubelet that takes fewer pods than its

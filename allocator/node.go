@@ -306,14 +306,22 @@ func (n *node) publish(now time.Time) {
 
 // sum sums the node up. Caller holds n.mu.
 func (n *node) sum(now time.Time) *summary {
-	s := &summary{Counts: n.ledger.Counts(), ready: n.ready, own: n.own.count, limit: n.limit(now)}
-	if s.limit == 0 {
-		s.Arriving = 0 // what a call that hangs may bring
-	}
+	s := &summary{ready: n.ready, own: n.own.count}
+	s.Counts, s.limit = n.counts(now)
 	s.podRoom = n.podRoom()
 	s.running, s.cooling = n.running(), n.cooling(s.Counts, now)
 	s.after, s.returned = n.ledger.After(nil)
 	return s
+}
+
+// counts are the ledger's, and how many blocks EC2 may be counted on for: where that is
+// none, not on what a call that hangs may bring, either. Caller holds n.mu.
+func (n *node) counts(now time.Time) (c ledger.Counts, limit int) {
+	c, limit = n.ledger.Counts(), n.limit(now)
+	if limit == 0 {
+		c.Arriving = 0
+	}
+	return c, limit
 }
 
 // poke wakes the node's worker.

@@ -20,10 +20,8 @@ import (
 // is none where evictions bring the pod no address, or one is on its way to it already.
 func (a *Allocator) Choose(pod extender.Pod, candidates []extender.Candidate) (chosen extender.Candidate, ok bool) {
 	now := time.Now()
-	if x, nominated := a.nominations.of(pod.UID); nominated {
-		if stands, _ := x.standing(now); stands {
-			return extender.Candidate{}, false
-		}
+	if a.expected(pod, now) {
+		return extender.Candidate{}, false
 	}
 	best := cost{}
 	for _, c := range candidates {
@@ -99,14 +97,22 @@ func (a *Allocator) comes(n *node, victims []types.UID, pod extender.Pod) bool {
 	return c.Remaining(blocks) > others
 }
 
+// expected says that an address is on its way to a pod already.
+func (a *Allocator) expected(pod extender.Pod, now time.Time) bool {
+	x, nominated := a.nominations.of(pod.UID)
+	if !nominated {
+		return false
+	}
+	stands, _ := x.standing(now)
+	return stands
+}
+
 // expect notes that an address which cools is on its way to a pod that fits nowhere
 // else, on the first of these nodes where there is one that nobody is before it for.
 func (a *Allocator) expect(pod extender.Pod, nodes []*node) {
 	now := time.Now()
-	if x, nominated := a.nominations.of(pod.UID); nominated {
-		if stands, _ := x.standing(now); stands {
-			return
-		}
+	if a.expected(pod, now) {
+		return
 	}
 	for _, n := range nodes {
 		if a.comes(n, nil, pod) {

@@ -115,16 +115,11 @@ func needOf(ctx context.Context, ec2 *cloud.Client, n *corev1.Node, pods podCoun
 	if limits.Nitro {
 		x.most = limits.AddressesPerInterface - 1
 		if maxPods := quantity(n.Status.Allocatable, corev1.ResourcePods); maxPods > 0 {
-			x.most = min(x.most, prefixesFor(max(0, maxPods-pods.onHost)))
+			x.most = min(x.most, ledger.Prefix.BlocksFor(max(0, maxPods-pods.onHost)))
 		}
-		x.want = min(x.most, targets.Prefixes(pods.addressed, prefixesFor(pods.addressed)))
+		x.want = min(x.most, targets.Prefixes(pods.addressed, ledger.Prefix.BlocksFor(pods.addressed)))
 	}
 	return x, nil
-}
-
-func prefixesFor(pods int) int {
-	per := ledger.Prefix.Addresses()
-	return (pods + per - 1) / per
 }
 
 // sum adds up what the nodes of each subnet need.

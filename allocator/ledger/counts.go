@@ -64,8 +64,7 @@ func (c Counts) Blocks() int {
 // Need is how many blocks the waiting pods need beyond what is free or on its
 // way, whether or not the ENI has slots for them.
 func (c Counts) Need() int {
-	per := c.Mode.Addresses()
-	return (max(0, c.Waiting-c.Free-c.Arriving*per) + per - 1) / per
+	return c.Mode.BlocksFor(max(0, c.Waiting-c.Free-c.Arriving*c.Mode.Addresses()))
 }
 
 // Remaining is the true remaining capacity in pods: what is free, what is on

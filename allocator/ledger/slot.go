@@ -37,6 +37,12 @@ func (k Kind) Addresses() int {
 	return 1
 }
 
+// BlocksFor is how many blocks of this kind so many addresses take.
+func (k Kind) BlocksFor(addresses int) int {
+	per := k.Addresses()
+	return (addresses + per - 1) / per
+}
+
 func (k Kind) String() string {
 	if k == Prefix {
 		return "prefix"

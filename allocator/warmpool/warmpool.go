@@ -53,10 +53,7 @@ func (t Targets) SecondaryIPs(need int) int {
 	return max(need+warm, orDefault(t.MinimumIPs, DefaultMinimumIPs))
 }
 
-func prefixesFor(addresses int) int {
-	per := ledger.Prefix.Addresses()
-	return (addresses + per - 1) / per
-}
+func prefixesFor(addresses int) int { return ledger.Prefix.BlocksFor(addresses) }
 
 // positive is the value where it is set to more than zero, else the fallback.
 func positive(v *int, fallback int) (value int, set bool) {
