@@ -1,10 +1,10 @@
-// Package allocator keeps the address slots of every Windows node: it makes
-// the EC2 calls that the ledgers plan, binds pods with their address, gives
-// addresses to pods that others have bound, and tells the cluster what is left.
+// Package allocator is the fleet: it keeps the address slots of every Windows node,
+// binds pods with their address, gives addresses to pods that others have bound, and
+// tells the cluster what is left.
 //
-// The arithmetic is in the rooms below (ledger, warmpool, subnet, settings)
-// and EC2 behind cloud; this package holds the locks, the goroutines and the
-// clock. One process at a time may run it: the leader.
+// It composes the packages below it and holds no arithmetic of its own; README.md in
+// this folder draws the parts, the locks, the goroutines, and the way of a bind. One
+// process at a time may run it: the leader.
 package allocator
 
 import (
@@ -15,29 +15,42 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/events"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/client-go/tools/cache"
 
+	"slotwise.dev/slotwise/allocator/advertise"
+	"slotwise.dev/slotwise/allocator/annotate"
+	"slotwise.dev/slotwise/allocator/binding"
+	"slotwise.dev/slotwise/allocator/budget"
 	"slotwise.dev/slotwise/allocator/cloud"
+	"slotwise.dev/slotwise/allocator/config"
+	"slotwise.dev/slotwise/allocator/events"
+	"slotwise.dev/slotwise/allocator/evict"
+	"slotwise.dev/slotwise/allocator/kube"
+	"slotwise.dev/slotwise/allocator/metrics"
+	"slotwise.dev/slotwise/allocator/node"
+	"slotwise.dev/slotwise/allocator/nodeslots"
+	"slotwise.dev/slotwise/allocator/pods"
+	"slotwise.dev/slotwise/allocator/policy"
+	"slotwise.dev/slotwise/allocator/preemption"
 	"slotwise.dev/slotwise/allocator/settings"
-	"slotwise.dev/slotwise/allocator/warmpool"
 )
 
 // Options are what an Allocator works with.
 type Options struct {
-	Cloud   *cloud.Client
-	Kube    kubernetes.Interface // binds, annotates and advertises; give it generous rate limits
-	Client  client.Client        // keeps NodeSlots, which it must not read from a cache
-	Events  events.EventRecorder
-	Metrics *Metrics
-	Log     logr.Logger
-	// Held says that this process still leads; nothing is bound, and nothing
-	// asked of EC2 that changes something, while it does not. See Lease.
-	Held func() bool
-	// Observe, where positive, stands beside another allocator, and says how often
-	// to look at what that one has changed. See observe.go.
-	Observe time.Duration
+	Cloud     *cloud.Client
+	Pods      kube.Pods
+	Bound     cache.ListerWatcher // of the bound pods of the cluster
+	Nodes     kube.Nodes
+	NodeSlots kube.NodeSlots
+	Events    events.Reporter
+	Metrics   *metrics.Metrics
+	Log       logr.Logger
+	// Held says that this process still leads; nothing is bound, and nothing asked of
+	// EC2 that changes something, while it does not. See leader.Lease.
+	Held   func() bool
+	Policy policy.Policy
+	// ConfigMap is the one that users configure.
+	ConfigMap types.NamespacedName
 }
 
 const (
@@ -46,115 +59,126 @@ const (
 	callsTimeout = 3 * time.Second
 	// closeTimeout bounds what it writes down for the next leader.
 	closeTimeout = 5 * time.Second
+
+	// tickEvery is how exactly what time alone changes is noticed.
+	tickEvery = time.Second
+
+	// confirmEvery is how often EC2 is asked for the interfaces on which addresses cool.
+	// A describe may show the past, by ledger.Settle, so the first that counts is asked
+	// for 10 to 20 s after the end of a pod, which leaves 10 s of the cooldown for the
+	// answer. Nothing waits for it. 200 interfaces share a call: at 5,000 nodes on all of
+	// which pods end all the time that is 150 calls a minute, a quarter of Slotwise's
+	// share; where no pods end, none.
+	confirmEvery = 10 * time.Second
 )
 
 // Allocator keeps the slots of all Windows nodes. See New and Run.
 type Allocator struct {
-	cloud   *cloud.Client
-	kube    kubernetes.Interface
-	events  reporter
-	metrics *Metrics
-	log     logr.Logger
-	held    func() bool
-	observe time.Duration // between looks at another allocator's work; zero: there is none
+	gate      *gate
+	nodes     *registry
+	policy    policy.Policy
+	events    events.Reporter
+	log       logr.Logger
+	configMap types.NamespacedName
 
-	configMap types.NamespacedName // that users configure; set by SetupWithManager
-	reading   sync.Mutex           // held from the look at the ConfigMap until lastGood is what it says
-	lastGood  settings.Settings    // read last, which counts where a value cannot be read
+	index       *pods.Index
+	watch       *pods.Watch
+	binder      *binding.Binder
+	nominations *preemption.Nominations
+	subnets     *budget.Subnets
+	advertiser  *advertise.Advertiser
+	recorder    *nodeslots.Recorder
+	annotator   *annotate.Annotator
+	evictor     *evict.Evictor
 
-	state      atomic.Pointer[State]
-	configured atomic.Bool               // the settings have been read for the first time
-	modeSince  atomic.Pointer[time.Time] // see switched
-	started    atomic.Bool               // the pods have been read for the first time
-	podsRead   chan struct{}             // closed then
-	ending     atomic.Bool               // see End
+	configured atomic.Bool // the settings have been read for the first time
 	binds      sync.WaitGroup
-	placing    sync.Map // types.UID -> *node: where a pod is being bound
-	pace       pace
-
-	pods        *podWatch
-	annotations *annotator
-	advertiser  *advertiser
-	subnets     *subnets
-	recorder    *recorder
-	evictions   *evictor
-
-	nominations *nominations
-
-	mu        sync.RWMutex
-	nodes     map[string]*handle         // by the name of a Node; those of one instance share a handle
-	instances map[string]*handle         // the same by EC2 instance
-	workers   map[string]<-chan struct{} // by instance: closed once its latest worker has ended
-	run       context.Context            // of the workers; nil before Run
-	group     sync.WaitGroup
+	group      sync.WaitGroup
 }
 
-// State is what users have set, and whether something stands in the way.
-type State struct {
-	settings.Settings
-	// Obstacle, where there is one, has the system act as if it were off.
-	Obstacle *Obstacle
+// gate is what this process may do; see node.Gate.
+type gate struct {
+	held     func() bool
+	state    atomic.Pointer[config.State]
+	ending   atomic.Bool // see End
+	podsRead chan struct{}
 }
+
+// Leads says that this process may change things: its lease has not run out, and it is
+// not about to end.
+func (g *gate) Leads() bool { return !g.ending.Load() && g.held() }
+
+// On says that users have Slotwise on, and no other allocator is at work.
+func (g *gate) On() bool { return g.state.Load().On() }
+
+// PodsRead is closed once the pods of all nodes have been read.
+func (g *gate) PodsRead() <-chan struct{} { return g.podsRead }
+
+func (g *gate) settings() settings.Settings { return g.state.Load().Settings }
 
 // New makes an Allocator that knows no node yet and is off.
 func New(o Options) *Allocator {
+	g := &gate{held: o.Held, podsRead: make(chan struct{})}
+	g.state.Store(&config.State{})
+	api := kube.GatePods(o.Pods, o.Held)
 	a := &Allocator{
-		cloud: o.Cloud, kube: o.Kube, events: reporter{o.Events}, metrics: o.Metrics, log: o.Log, held: o.Held,
-		observe:  o.Observe,
-		podsRead: make(chan struct{}),
-		nodes:    map[string]*handle{}, instances: map[string]*handle{}, workers: map[string]<-chan struct{}{},
+		gate: g, policy: o.Policy, events: o.Events, log: o.Log, configMap: o.ConfigMap,
+		index: pods.NewIndex(), nominations: preemption.New(),
 	}
-	a.state.Store(&State{})
-	a.pods = newPodWatch(a)
-	a.annotations = newAnnotator(a)
-	a.advertiser = newAdvertiser(a)
-	a.subnets = newSubnets(a)
-	a.recorder = newRecorder(a, o.Client)
-	a.evictions = newEvictor(a)
-	a.nominations = newNominations()
-	a.metrics.attach(a)
+	l := &listener{fleet: a, metrics: o.Metrics}
+	shared := &node.Shared{
+		EC2: o.Cloud, Pods: a.index, Policy: o.Policy, Gate: g, Listener: l, Settings: g.settings,
+		Arrivals: &node.Arrivals{}, Events: o.Events, Metrics: o.Metrics, Log: o.Log,
+	}
+	a.nodes = newRegistry(shared)
+	a.subnets = budget.NewSubnets(budget.Options{Describer: o.Cloud, Listener: l, Next: o.Policy.NextLook, Log: o.Log})
+	a.watch = pods.NewWatch(pods.Options{
+		Index: a.index, Router: a.nodes, Listener: l, Bound: o.Bound, OnNode: o.Pods.OnNode, Resource: o.Policy.Resource(),
+	})
+	a.binder = binding.New(binding.Options{
+		API: api, Index: a.index, Router: a.nodes, At: bindsOf, Waited: o.Metrics.Waited, Allocated: l.allocated,
+	})
+	a.advertiser = advertise.New(advertise.Options{
+		Nodes: kube.GateNodes(o.Nodes, o.Held), Source: &figures{g, a.nodes}, Resource: o.Policy.Resource(), Log: o.Log,
+	})
+	a.recorder = nodeslots.New(nodeslots.Options{Store: o.NodeSlots, Find: a.nodes.slots, Log: o.Log})
+	a.annotator = annotate.New(annotate.Options{Pods: api, Find: a.nodes.owner, Events: o.Events, Log: o.Log})
+	a.evictor = evict.New(evict.Options{Pods: api, Log: o.Log})
+	shared.Subnets, shared.Watch, shared.NodeSlots, shared.Annotations = a.subnets, a.watch, a.recorder, a.annotator
+	shared.Free = a.nodes.free
+	o.Metrics.Attach(&totals{a})
 	return a
 }
 
-// Run keeps the slots until ctx ends. It begins with nothing: what pods hold
-// is read from the API server, what the ENIs have from EC2. Before it returns,
-// binds in flight have got their answer, and EC2 calls have unless EC2 is slow.
+// Run keeps the slots until ctx ends. It begins with nothing: what pods hold is read
+// from the API server, what the interfaces have from EC2. Before it returns, binds in
+// flight have got their answer, and EC2 calls have unless EC2 is slow.
 func (a *Allocator) Run(ctx context.Context) error {
-	a.switched()
-	a.mu.Lock()
-	a.run = ctx
-	for _, h := range a.instances {
-		a.start(h)
+	a.policy.Switched(time.Now())
+	a.nodes.start(ctx)
+	c := &clock{a}
+	for _, run := range []func(context.Context){
+		a.watch.Run, a.annotator.Run, a.advertiser.Run, a.subnets.Run, a.recorder.Run, a.evictor.Run,
+		every(binding.Every, c.verify), every(tickEvery, c.tick), every(confirmEvery, c.confirm),
+	} {
+		a.group.Go(func() { run(ctx) })
 	}
-	a.mu.Unlock()
-	a.background(ctx, a.pods.run)
-	a.background(ctx, a.annotations.run)
-	a.background(ctx, a.advertiser.run)
-	a.background(ctx, a.subnets.run)
-	a.background(ctx, a.recorder.run)
-	a.background(ctx, a.evictions.run)
-	a.background(ctx, func(ctx context.Context) { every(ctx, verifyEvery, a.verifyBindings) })
-	a.background(ctx, func(ctx context.Context) { every(ctx, tickEvery, a.tick) })
-	a.background(ctx, func(ctx context.Context) { every(ctx, confirmEvery, a.confirm) })
 	<-ctx.Done()
 	a.End()
 	a.awaitCalls()
 	a.binds.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	a.recorder.close(ctx)
+	a.recorder.Close(ctx, a.nodes.allSlots())
 	return nil
 }
 
 // End makes known that this process is about to end: nothing is given any more, and
-// binds that wait for EC2 are turned away, so that they do not hold up the next
-// leader.
+// binds that wait for EC2 are turned away, so that they do not hold up the next leader.
 func (a *Allocator) End() {
-	a.ending.Store(true)
-	for _, n := range a.everyNode() {
-		n.mu.Lock()
-		n.turnAway(errNotLeading)
-		n.mu.Unlock()
+	a.gate.ending.Store(true)
+	for _, n := range a.nodes.all() {
+		n.Binds.TurnAway()
 	}
 }
 
@@ -163,6 +187,7 @@ func (a *Allocator) awaitCalls() {
 	done := make(chan struct{})
 	go func() {
 		a.group.Wait()
+		a.nodes.wait()
 		close(done)
 	}()
 	select {
@@ -172,76 +197,59 @@ func (a *Allocator) awaitCalls() {
 	}
 }
 
-func (a *Allocator) background(ctx context.Context, f func(context.Context)) {
-	a.group.Go(func() { f(ctx) })
-}
-
-func every(ctx context.Context, interval time.Duration, f func(context.Context)) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			f(ctx)
+func every(interval time.Duration, f func(context.Context)) func(context.Context) {
+	return func(ctx context.Context) {
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				f(ctx)
+			}
 		}
 	}
 }
 
-// Apply takes up new settings. It takes effect at once, on all nodes. One call at
-// a time.
-func (a *Allocator) Apply(s State) {
+// Apply takes in new settings. They take effect at once, on all nodes. One call at a
+// time.
+func (a *Allocator) Apply(s config.State) {
+	before := a.gate.state.Load()
 	first := !a.configured.Swap(true)
-	goesOn := s.On() && !a.running()
+	goesOn := s.On() && !before.On()
 	if goesOn && !first {
-		a.beginAnew() // first: nothing may be given by the old books
+		// Others may have changed the interfaces, and given and taken addresses.
+		for _, n := range a.nodes.all() {
+			a.replace(n, "Slotwise was off until now")
+		}
 	}
-	before := a.state.Swap(&s)
+	a.gate.state.Store(&s)
+	all := a.nodes.all()
 	if before.Enabled && !s.Enabled {
-		a.events.off(a.configMap, len(a.everyNode()))
+		turnedOff(a.configMap, len(all)).report(a.events)
 	}
 	if goesOn {
-		a.advertiser.renew()
+		a.advertiser.Renew()
 	}
 	if s.Mode != before.Mode {
-		a.switched()
+		a.policy.Switched(time.Now())
+		if !a.policy.Gives() { // pods that are turned away until it is certain what holds are woken after
+			a.advertiser.Renew()
+			a.subnets.Wake()
+		}
 	}
-	for _, n := range a.everyNode() {
-		n.applyMode()
-	}
-}
-
-// beginAnew has all nodes be read again: while Slotwise was off, others may have
-// changed their interfaces, and given and taken addresses.
-func (a *Allocator) beginAnew() {
-	for _, n := range a.everyNode() {
-		a.forget(n, "Slotwise was off until now")
+	for _, n := range all {
+		n.Apply()
 	}
 }
 
-// running says that the system is on.
-func (a *Allocator) running() bool { return a.state.Load().On() }
-
-// On says that users have the system on, and nothing stands in the way.
-func (s *State) On() bool { return s.Enabled && s.Obstacle == nil }
-
-// active says that addresses may be given and EC2 be asked for changes: the
-// system is on, this process leads and knows what all pods hold, and nobody else
-// does it.
-func (a *Allocator) active() bool {
-	return a.running() && a.synced() && a.leading() && !a.observing()
+// Serving says that binds are served: this process leads, and the pods have been read.
+func (a *Allocator) Serving() bool {
+	select {
+	case <-a.gate.podsRead:
+		return a.gate.Leads()
+	default:
+		return false
+	}
 }
-
-func (a *Allocator) targets() warmpool.Targets { return a.state.Load().Targets }
-
-// synced says that the pods of all nodes have been read.
-func (a *Allocator) synced() bool { return a.started.Load() }
-
-// Serving says that binds are served: this process leads, and the pods have
-// been read.
-func (a *Allocator) Serving() bool { return a.synced() && a.leading() }
-
-// leading says that this process may change things: its lease has not run out,
-// and it is not about to end.
-func (a *Allocator) leading() bool { return a.held() && !a.ending.Load() }

@@ -1,90 +1,83 @@
 package allocator
 
 import (
-	"slotwise.dev/slotwise/extender"
-)
+	"time"
 
-// View shows what every node can give to a pod now. The nodes cannot come or go
-// while f runs; it must be quick. Nothing is computed for a node that is not
-// asked about, and no node is locked.
-//
-// Where the pod fits nowhere, and an address that cools would do, it is noted that
-// this one is on its way to it: see nominations.
-func (a *Allocator) View(pod extender.Pod, f func(lookup func(node []byte) extender.Room)) {
-	fits, coming := a.view(pod, f)
-	if !fits && len(coming) > 0 {
-		a.expect(pod, coming)
-	}
-}
+	"slotwise.dev/slotwise/allocator/capacity"
+	"slotwise.dev/slotwise/allocator/node"
+	"slotwise.dev/slotwise/allocator/pods"
+	"slotwise.dev/slotwise/allocator/preemption"
+)
 
 // someNodes is how many nodes with something that cools are looked at for a pod.
 const someNodes = 16
 
-func (a *Allocator) view(pod extender.Pod, f func(lookup func(node []byte) extender.Room)) (fits bool, coming []*node) {
-	running := a.running()
-	var holds *node // the node on which the pod is being bound already
-	if v, ok := a.placing.Load(pod.UID); ok {
-		holds = v.(*node)
+// View shows what every node can give to a pod now, to f. It is one snapshot of the
+// nodes; nothing is computed for a node that is not asked about, and nothing is locked
+// while f runs.
+//
+// Where the pod fits nowhere, and an address that cools would do, it is noted that this
+// one is on its way to it: see preemption.
+func (a *Allocator) View(pod capacity.Pod, f func(lookup func(node []byte) capacity.Room)) {
+	v := view{nodes: a.nodes.snapshot(), on: a.gate.On(), kept: a.nominations.Kept(pod)}
+	if at := a.index.Latest(pod.UID); at != nil {
+		v.binding = at.Home()
 	}
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	f(func(name []byte) extender.Room {
-		h := a.nodes[string(name)]
-		switch {
-		case !running:
-			return extender.Room{Refusal: extender.Off}
-		case h == nil:
-			return extender.Room{Refusal: extender.Unknown}
-		case h.offeredByAnother(name):
-			return extender.Room{Refusal: extender.Duplicate}
-		}
-		room, comes := h.room()
-		if room.Refusal == extender.Fits && int(room.Free+room.Obtainable) <= a.nominations.kept(h.node, pod.UID, pod.Priority) {
-			room.Refusal, comes = extender.Kept, true
-		}
-		if h.node == holds && room.Refusal != extender.NotReady {
-			room.Refusal = extender.Fits // its address there is its own
-		}
-		fits = fits || room.Refusal == extender.Fits
-		if comes && !fits && len(coming) < someNodes {
-			coming = append(coming, h.node)
-		}
-		return room
-	})
-	return fits, coming
+	f(v.lookup)
+	if !v.fits && len(v.coming) > 0 {
+		a.nominations.Expect(pod, v.coming, time.Now())
+	}
 }
 
-// room is what the node can give now, and whether it will be able to give more as soon
-// as what cools has cooled.
-func (n *node) room() (room extender.Room, comes bool) {
-	s := n.summary.Load()
-	if !s.ready {
-		return extender.Room{Refusal: extender.NotReady}, false
-	}
-	available := n.budget.available(s.Mode)
-	remaining := s.remaining(available)
-	free := max(0, s.Free-s.Waiting)
-	room = extender.Room{Free: int32(free), Obtainable: int32(max(0, remaining-free)), InUse: int32(s.InUse + s.Waiting)}
+// view is what one pod sees.
+type view struct {
+	nodes   map[string]*node.Node
+	on      bool
+	kept    map[preemption.Node]int // addresses kept for pods of a higher priority
+	binding pods.Home               // where the pod is being bound already
+
+	fits   bool              // somewhere
+	coming []preemption.Node // some nodes on which something cools
+}
+
+func (v *view) lookup(name []byte) capacity.Room {
+	n := v.nodes[string(name)]
 	switch {
-	case remaining > 0:
-		return room, false
-	case s.Open > 0 && s.limit == 0:
-		room.Refusal = extender.Refused
-	case s.Open > s.own && available == 0:
-		room.Refusal = extender.NoRoomInSubnet
-	default:
-		room.Refusal = extender.Full
+	case !v.on:
+		return capacity.Room{Reason: capacity.Off}
+	case n == nil:
+		return capacity.Room{Reason: capacity.Unknown}
+	case n.ID.OfferedByAnother(name):
+		return capacity.Room{Reason: capacity.Duplicate}
 	}
-	return room, s.later(available) > 0
+	c, available := n.Capacity()
+	room := c.Room(available)
+	comes := false
+	switch {
+	case room.Reason == capacity.Fits && v.kept != nil && int(room.Free+room.Obtainable) <= v.kept[n]:
+		room.Reason, comes = capacity.Kept, true
+	case room.Reason != capacity.Fits && room.Reason != capacity.NotReady:
+		comes = c.Comes(available)
+	}
+	if v.binding == pods.Home(n) && room.Reason != capacity.NotReady {
+		room.Reason = capacity.Fits // its address there is its own
+	}
+	v.fits = v.fits || room.Reason == capacity.Fits
+	if comes && !v.fits && len(v.coming) < someNodes {
+		v.coming = append(v.coming, n)
+	}
+	return room
 }
 
-// free counts the addresses that all nodes can give now or as soon as their calls
-// in flight are done.
-func (a *Allocator) free() (sum int) {
-	for _, n := range a.everyNode() {
-		if s := n.summary.Load(); s.ready {
-			sum += max(0, s.Free+s.Arriving*s.Mode.Addresses()-s.Waiting)
+// Choose picks the node on which pods are to be evicted for another, and which of the
+// victims. It answers false where that would bring the pod no address, or where one is
+// on its way to it already.
+func (a *Allocator) Choose(pod capacity.Pod, candidates []capacity.Candidate) (capacity.Candidate, bool) {
+	var options []preemption.Option
+	for _, c := range candidates {
+		if n := a.nodes.find(c.Node); n != nil && n.Name() == c.Node && a.gate.On() {
+			options = append(options, preemption.Option{Node: n, Candidate: c})
 		}
 	}
-	return sum
+	return a.nominations.Choose(pod, options, time.Now())
 }

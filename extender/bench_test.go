@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	extenderv1 "k8s.io/kube-scheduler/extender/v1"
+
+	"slotwise.dev/slotwise/allocator/capacity"
 )
 
 // The yardstick of both benchmarks is a handler that decodes the same request
@@ -130,9 +132,9 @@ func benchCluster(b testing.TB, nodes int) (fakeRooms, []byte) {
 	names := make([]string, nodes)
 	for i := range names {
 		names[i] = fmt.Sprintf("ip-10-%d-%d-%d.eu-central-1.compute.internal", i>>16, i>>8&255, i&255)
-		rooms[names[i]] = Room{Free: int32(i % 4), Obtainable: 16, InUse: int32(i % 144)}
+		rooms[names[i]] = capacity.Room{Free: int32(i % 4), Obtainable: 16, InUse: int32(i % 144)}
 		if i%10 == 0 {
-			rooms[names[i]] = Room{Refusal: Full, InUse: 144}
+			rooms[names[i]] = capacity.Room{Reason: capacity.Full, InUse: 144}
 		}
 	}
 	return rooms, []byte(marshal(b, extenderv1.ExtenderArgs{Pod: benchPod(), NodeNames: &names}))

@@ -12,26 +12,28 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"slotwise.dev/slotwise/allocator/capacity"
 )
 
 const addressResource = "vpc.amazonaws.com/PrivateIPv4Address"
 
 // fakeRooms knows the nodes in it; the others are Unknown.
-type fakeRooms map[string]Room
+type fakeRooms map[string]capacity.Room
 
-func (f fakeRooms) View(_ Pod, view func(func([]byte) Room)) { view(f.lookup) }
+func (f fakeRooms) View(_ capacity.Pod, view func(func([]byte) capacity.Room)) { view(f.lookup) }
 
-func (f fakeRooms) lookup(node []byte) Room {
+func (f fakeRooms) lookup(node []byte) capacity.Room {
 	if room, ok := f[string(node)]; ok {
 		return room
 	}
-	return Room{Refusal: Unknown}
+	return capacity.Room{Reason: capacity.Unknown}
 }
 
 // noRooms is for requests that must not need the allocator.
 type noRooms struct{ t testing.TB }
 
-func (f noRooms) View(Pod, func(func([]byte) Room)) {
+func (f noRooms) View(capacity.Pod, func(func([]byte) capacity.Room)) {
 	f.t.Error("the allocator was asked for rooms")
 }
 
@@ -44,7 +46,7 @@ func (f fakeBinder) Bind(ctx context.Context, pod types.NamespacedName, uid type
 // fakeEvictions says where evictions bring an address; the first node by name is chosen.
 type fakeEvictions func(node string, victims []types.UID) bool
 
-func (f fakeEvictions) Choose(_ Pod, candidates []Candidate) (chosen Candidate, ok bool) {
+func (f fakeEvictions) Choose(_ capacity.Pod, candidates []capacity.Candidate) (chosen capacity.Candidate, ok bool) {
 	for _, c := range candidates {
 		if f(c.Node, c.Victims) && (!ok || c.Node < chosen.Node) {
 			chosen, ok = c, true

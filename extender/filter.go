@@ -1,6 +1,10 @@
 package extender
 
-import "context"
+import (
+	"context"
+
+	"slotwise.dev/slotwise/allocator/capacity"
+)
 
 // filter answers an ExtenderFilterResult. Every name of the request comes back
 // once, either in NodeNames or in FailedAndUnresolvableNodes: not in
@@ -10,31 +14,31 @@ func (h *handler) filter(_ context.Context, x *exchange) error {
 	if err := h.readRooms(x); err != nil {
 		return err
 	}
-	var counts [refusals]int
+	var counts [capacity.Reasons]int
 	passed, failed := append(x.answer, `{"NodeNames":[`...), x.failed[:0]
 	for i, room := range x.rooms {
-		counts[room.Refusal]++
-		if room.Refusal == Fits {
+		counts[room.Reason]++
+		if room.Reason == capacity.Fits {
 			passed = append(append(passed, x.args.quoted(i)...), ',')
 			continue
 		}
 		failed = append(failed, x.args.quoted(i)...)
-		failed = append(append(failed, refusalMembers[room.Refusal]...), ',')
+		failed = append(append(failed, reasonMembers[room.Reason]...), ',')
 	}
 	passed = append(trimComma(passed), `],"FailedAndUnresolvableNodes":{`...)
 	passed = append(append(passed, trimComma(failed)...), `}}`...)
 	x.answer, x.failed = passed, failed
 
 	for reason, nodes := range counts {
-		if nodes > 0 && Refusal(reason) != Fits {
-			h.Refused(Refusal(reason), nodes)
+		if nodes > 0 && capacity.Reason(reason) != capacity.Fits {
+			h.Refused(capacity.Reason(reason), nodes)
 		}
 	}
 	return nil
 }
 
 // readRooms reads the request and fills x.rooms, one for each name. For a pod
-// that wants no address all of them are the zero Room, which refuses nobody and
+// that wants no address all of them are the zero capacity.Room, which refuses nobody and
 // prefers nobody.
 func (h *handler) readRooms(x *exchange) error {
 	if err := x.args.read(&x.body); err != nil {
@@ -46,10 +50,10 @@ func (h *handler) readRooms(x *exchange) error {
 	}
 	x.rooms = x.rooms[:0]
 	if !wants {
-		x.rooms = append(x.rooms, make([]Room, len(x.args.names))...)
+		x.rooms = append(x.rooms, make([]capacity.Room, len(x.args.names))...)
 		return nil
 	}
-	h.Rooms.View(x.args.pod.asked(), func(lookup func(node []byte) Room) {
+	h.Rooms.View(x.args.pod.asked(), func(lookup func(node []byte) capacity.Room) {
 		for i := range x.args.names {
 			x.rooms = append(x.rooms, lookup(x.args.name(i)))
 		}

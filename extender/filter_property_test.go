@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	extenderv1 "k8s.io/kube-scheduler/extender/v1"
 	"pgregory.net/rapid"
+
+	"slotwise.dev/slotwise/allocator/capacity"
 )
 
 // TestFilterAgreesWithEncodingJSON compares the filter that walks the request
@@ -25,7 +27,7 @@ func TestFilterAgreesWithEncodingJSON(t *testing.T) {
 		rooms := fakeRooms{}
 		for _, name := range names {
 			if known := rapid.Bool().Draw(rt, "known"); known {
-				rooms[name] = Room{Refusal: Refusal(rapid.IntRange(0, int(refusals)-1).Draw(rt, "refusal"))}
+				rooms[name] = capacity.Room{Reason: capacity.Reason(rapid.IntRange(0, int(capacity.Reasons)-1).Draw(rt, "refusal"))}
 			}
 		}
 		body := drawFilterBody(rt, drawPod(rt), names)
@@ -59,8 +61,8 @@ func plainFilter(t *testing.T, rooms fakeRooms, body string) extenderv1.Extender
 		FailedAndUnresolvableNodes: extenderv1.FailedNodesMap{},
 	}
 	for _, name := range *args.NodeNames {
-		if room := rooms.lookup([]byte(name)); demand == 1 && room.Refusal != Fits {
-			result.FailedAndUnresolvableNodes[name] = room.Refusal.Text()
+		if room := rooms.lookup([]byte(name)); demand == 1 && room.Reason != capacity.Fits {
+			result.FailedAndUnresolvableNodes[name] = room.Reason.Text()
 		} else {
 			*result.NodeNames = append(*result.NodeNames, name)
 		}

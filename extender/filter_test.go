@@ -9,18 +9,20 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	extenderv1 "k8s.io/kube-scheduler/extender/v1"
+
+	"slotwise.dev/slotwise/allocator/capacity"
 )
 
 func TestFilter(t *testing.T) {
 	rooms := fakeRooms{
 		"roomy":    {Free: 3, InUse: 10},
 		"callable": {Obtainable: 16},
-		"full":     {Refusal: Full, InUse: 14},
-		"dry":      {Refusal: NoRoomInSubnet},
-		"new":      {Refusal: NotReady},
-		"off":      {Refusal: Off},
+		"full":     {Reason: capacity.Full, InUse: 14},
+		"dry":      {Reason: capacity.NoRoomInSubnet},
+		"new":      {Reason: capacity.NotReady},
+		"off":      {Reason: capacity.Off},
 		`"\<ö>`:    {Free: 1},
-		`\"&`:      {Refusal: Full},
+		`\"&`:      {Reason: capacity.Full},
 	}
 	asksOne := podAsking("0", "1")
 	hostNetwork := podAsking("1")
@@ -46,20 +48,20 @@ func TestFilter(t *testing.T) {
 			pod: asksOne, names: []string{"full", "dry", "roomy", "nobody", "new", "off"},
 			wantPassed: []string{"roomy"},
 			wantFailed: extenderv1.FailedNodesMap{
-				"full": Full.Text(), "dry": NoRoomInSubnet.Text(),
-				"nobody": Unknown.Text(), "new": NotReady.Text(), "off": Off.Text(),
+				"full": capacity.Full.Text(), "dry": capacity.NoRoomInSubnet.Text(),
+				"nobody": capacity.Unknown.Text(), "new": capacity.NotReady.Text(), "off": capacity.Off.Text(),
 			},
 		},
 		"names that need escapes": {
 			pod: asksOne, names: []string{`\"&`, `"\<ö>`},
-			wantPassed: []string{`"\<ö>`}, wantFailed: extenderv1.FailedNodesMap{`\"&`: Full.Text()},
+			wantPassed: []string{`"\<ö>`}, wantFailed: extenderv1.FailedNodesMap{`\"&`: capacity.Full.Text()},
 		},
 		"no names":                  {pod: asksOne, names: []string{}, wantPassed: []string{}},
-		"only refused":              {pod: asksOne, names: []string{"full"}, wantPassed: []string{}, wantFailed: extenderv1.FailedNodesMap{"full": Full.Text()}},
+		"only refused":              {pod: asksOne, names: []string{"full"}, wantPassed: []string{}, wantFailed: extenderv1.FailedNodesMap{"full": capacity.Full.Text()}},
 		"a pod that asks for 0":     {pod: podAsking("0"), names: []string{"full", "nobody"}, wantPassed: []string{"full", "nobody"}},
 		"a pod without containers":  {pod: podAsking(), names: []string{"full"}, wantPassed: []string{"full"}},
 		"a pod on the host network": {pod: hostNetwork, names: []string{"full"}, wantPassed: []string{"full"}},
-		"an init container asks":    {pod: inInit, names: []string{"full"}, wantPassed: []string{}, wantFailed: extenderv1.FailedNodesMap{"full": Full.Text()}},
+		"an init container asks":    {pod: inInit, names: []string{"full"}, wantPassed: []string{}, wantFailed: extenderv1.FailedNodesMap{"full": capacity.Full.Text()}},
 		"init containers ask too":   {pod: inBoth, names: []string{"roomy"}, wantPassed: []string{"roomy"}},
 		"one container asks for 2":  {pod: podAsking("2"), names: []string{"roomy"}, wantError: "exactly one IPv4 address"},
 		"two containers ask for 1":  {pod: podAsking("1", "1"), names: []string{"roomy"}, wantError: "exactly one IPv4 address"},
@@ -141,21 +143,21 @@ func TestFilterEscapedMemberNames(t *testing.T) {
 
 func TestFilterCountsRefusals(t *testing.T) {
 	options := testOptions(t)
-	options.Rooms = fakeRooms{"roomy": {Free: 1}, "full": {Refusal: Full}, "also full": {Refusal: Full}}
-	got := map[Refusal]int{}
-	options.Refused = func(reason Refusal, nodes int) { got[reason] += nodes }
+	options.Rooms = fakeRooms{"roomy": {Free: 1}, "full": {Reason: capacity.Full}, "also full": {Reason: capacity.Full}}
+	got := map[capacity.Reason]int{}
+	options.Refused = func(reason capacity.Reason, nodes int) { got[reason] += nodes }
 	body := marshal(t, extenderv1.ExtenderArgs{Pod: podAsking("1"), NodeNames: &[]string{"full", "roomy", "nobody", "also full"}})
 	post[extenderv1.ExtenderFilterResult](t, newHandler(options), VerbFilter, body)
-	if want := (map[Refusal]int{Full: 2, Unknown: 1}); !maps.Equal(got, want) {
+	if want := (map[capacity.Reason]int{capacity.Full: 2, capacity.Unknown: 1}); !maps.Equal(got, want) {
 		t.Errorf("counted %v, want %v", got, want)
 	}
 }
 
 func TestRefusalTexts(t *testing.T) {
-	seen := map[string]Refusal{}
-	for r := range refusals {
+	seen := map[string]capacity.Reason{}
+	for r := range capacity.Reasons {
 		text, label := r.Text(), r.String()
-		if (text == "") != (r == Fits) {
+		if (text == "") != (r == capacity.Fits) {
 			t.Errorf("%d has the text %q", r, text)
 		}
 		if strings.ContainsAny(text, ",;") || strings.HasSuffix(text, ".") {

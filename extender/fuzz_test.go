@@ -11,6 +11,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	extenderv1 "k8s.io/kube-scheduler/extender/v1"
+
+	"slotwise.dev/slotwise/allocator/capacity"
 )
 
 // fuzz sends any bytes to a verb: whatever comes, the answer is JSON of the
@@ -31,7 +33,7 @@ func fuzz[Result any](f *testing.F, verb string, check func(t *testing.T, body [
 		f.Add([]byte(body))
 	}
 	options := testOptions(f)
-	options.Rooms = fakeRooms{"roomy": {Free: 1}, "full": {Refusal: Full}}
+	options.Rooms = fakeRooms{"roomy": {Free: 1}, "full": {Reason: capacity.Full}}
 	options.Evictions = fakeEvictions(func(node string, _ []types.UID) bool { return len(node)%2 == 0 })
 	options.Binder = fakeBinder(func(_ context.Context, pod types.NamespacedName, uid types.UID, node string) error {
 		if pod.Name == "" || pod.Namespace == "" || uid == "" || node == "" {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"slotwise.dev/slotwise/allocator/capacity"
 )
 
 // The verbs: what kube-scheduler's configuration calls filterVerb and so on,
@@ -47,7 +49,7 @@ type handler struct{ Options }
 type exchange struct {
 	body   bytes.Buffer
 	args   nodeArgs
-	rooms  []Room
+	rooms  []capacity.Room
 	scores []int64
 	failed []byte
 	answer []byte

@@ -13,6 +13,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	extenderv1 "k8s.io/kube-scheduler/extender/v1"
+
+	"slotwise.dev/slotwise/allocator/capacity"
 )
 
 // goodBodies are requests that are answered without an Error.
@@ -136,7 +138,7 @@ func TestObserve(t *testing.T) {
 // TestAnswersDoNotMix: memory that is used again holds nothing of the request before.
 func TestAnswersDoNotMix(t *testing.T) {
 	options := testOptions(t)
-	options.Rooms = fakeRooms{"roomy": {Free: 1}, "full": {Refusal: Full}}
+	options.Rooms = fakeRooms{"roomy": {Free: 1}, "full": {Reason: capacity.Full}}
 	options.MaxBody = 4096
 	body := func(names ...string) string {
 		return marshal(t, extenderv1.ExtenderArgs{Pod: podAsking("1"), NodeNames: &names})

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"slotwise.dev/slotwise/allocator/capacity"
 )
 
 // Metrics counts what the scheduler asked and what it was told.
@@ -35,6 +37,6 @@ func (m *Metrics) Observe(verb, outcome string, took time.Duration) {
 }
 
 // Refused is for Options.Refused.
-func (m *Metrics) Refused(r Refusal, nodes int) {
+func (m *Metrics) Refused(r capacity.Reason, nodes int) {
 	m.refused.WithLabelValues(r.String()).Add(float64(nodes))
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	extenderv1 "k8s.io/kube-scheduler/extender/v1"
+
+	"slotwise.dev/slotwise/allocator/capacity"
 )
 
 func TestMetrics(t *testing.T) {
@@ -14,7 +16,7 @@ func TestMetrics(t *testing.T) {
 	m := NewMetrics(registry)
 	options := testOptions(t)
 	options.Observe, options.Refused = m.Observe, m.Refused
-	options.Rooms = fakeRooms{"full": {Refusal: Full}}
+	options.Rooms = fakeRooms{"full": {Reason: capacity.Full}}
 	handler := newHandler(options)
 	body := marshal(t, extenderv1.ExtenderArgs{Pod: podAsking("1"), NodeNames: &[]string{"full", "nobody", "no other"}})
 	postRaw(handler, VerbFilter, body)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log"
 	"time"
+
+	"slotwise.dev/slotwise/allocator/capacity"
 )
 
 // Defaults of Options.
@@ -47,7 +49,7 @@ type Options struct {
 	Observe func(verb, outcome string, took time.Duration)
 	// Refused, if set, is told how many nodes a filter request had refused, once
 	// for each reason.
-	Refused func(reason Refusal, nodes int)
+	Refused func(reason capacity.Reason, nodes int)
 	// ErrorLog is told of connections that fail, such as by a client certificate
 	// that is not accepted. The log package's standard logger if nil.
 	ErrorLog *log.Logger
@@ -71,7 +73,7 @@ func (o Options) complete() (Options, error) {
 		o.Observe = func(string, string, time.Duration) {}
 	}
 	if o.Refused == nil {
-		o.Refused = func(Refusal, int) {}
+		o.Refused = func(capacity.Reason, int) {}
 	}
 	return o, nil
 }

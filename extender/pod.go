@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"slotwise.dev/slotwise/allocator/capacity"
 )
 
 // pod is as much of a Pod as the extender looks at.
@@ -37,7 +39,9 @@ var (
 )
 
 // asked is what the allocator is asked about.
-func (p *pod) asked() Pod { return Pod{UID: p.Metadata.UID, Priority: p.Spec.Priority} }
+func (p *pod) asked() capacity.Pod {
+	return capacity.Pod{UID: p.Metadata.UID, Priority: p.Spec.Priority}
+}
 
 // sidecar says that an init container goes on beside the containers.
 func (c *container) sidecar() bool { return c.RestartPolicy == "Always" }

@@ -9,6 +9,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"k8s.io/apimachinery/pkg/types"
 	extenderv1 "k8s.io/kube-scheduler/extender/v1"
+
+	"slotwise.dev/slotwise/allocator/capacity"
 )
 
 var (
@@ -59,7 +61,7 @@ func (h *handler) preempt(_ context.Context, x *exchange) error {
 		return badRequest{err}
 	}
 	kept := make(map[string]metaVictims, len(candidates))
-	var choice []Candidate
+	var choice []capacity.Candidate
 	for node, victims := range candidates {
 		uids, err := victims.uids()
 		if err != nil {
@@ -67,7 +69,7 @@ func (h *handler) preempt(_ context.Context, x *exchange) error {
 		}
 		if len(uids) > 0 {
 			kept[node] = victims
-			choice = append(choice, Candidate{Node: node, Victims: uids, Violations: victims.NumPDBViolations})
+			choice = append(choice, capacity.Candidate{Node: node, Victims: uids, Violations: victims.NumPDBViolations})
 		}
 	}
 	if wants {

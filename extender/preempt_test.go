@@ -11,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	extenderv1 "k8s.io/kube-scheduler/extender/v1"
+
+	"slotwise.dev/slotwise/allocator/capacity"
 )
 
 func TestPreempt(t *testing.T) {
@@ -94,7 +96,7 @@ func TestPreemptAsksForThePod(t *testing.T) {
 	if len(result.NodeNameToMetaVictims) > 0 {
 		t.Errorf("kept %v though the allocator chose none", result.NodeNameToMetaVictims)
 	}
-	want := askedEvictions{Pod{UID: "uid-of-web", Priority: 7}, []Candidate{{Node: "a", Victims: []types.UID{"v"}, Violations: 2}}}
+	want := askedEvictions{capacity.Pod{UID: "uid-of-web", Priority: 7}, []capacity.Candidate{{Node: "a", Victims: []types.UID{"v"}, Violations: 2}}}
 	if diff := cmp.Diff(want, asked, cmp.AllowUnexported(askedEvictions{})); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
@@ -102,13 +104,13 @@ func TestPreemptAsksForThePod(t *testing.T) {
 
 // askedEvictions remembers what it was asked, and chooses none.
 type askedEvictions struct {
-	pod        Pod
-	candidates []Candidate
+	pod        capacity.Pod
+	candidates []capacity.Candidate
 }
 
-func (f *askedEvictions) Choose(pod Pod, candidates []Candidate) (Candidate, bool) {
+func (f *askedEvictions) Choose(pod capacity.Pod, candidates []capacity.Candidate) (capacity.Candidate, bool) {
 	*f = askedEvictions{pod, candidates}
-	return Candidate{}, false
+	return capacity.Candidate{}, false
 }
 
 // Of the victims those go that the allocator has chosen.
@@ -126,7 +128,7 @@ func TestPreemptSparesVictims(t *testing.T) {
 // sparing chooses the first candidate, and the last of its victims.
 type sparing struct{}
 
-func (sparing) Choose(_ Pod, candidates []Candidate) (Candidate, bool) {
+func (sparing) Choose(_ capacity.Pod, candidates []capacity.Candidate) (capacity.Candidate, bool) {
 	c := candidates[0]
 	c.Victims = c.Victims[len(c.Victims)-1:]
 	return c, true

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	extenderv1 "k8s.io/kube-scheduler/extender/v1"
+
+	"slotwise.dev/slotwise/allocator/capacity"
 )
 
 // The scores of nodes that fit, by whether an address is free there now (6 to
@@ -35,11 +37,11 @@ func (h *handler) prioritize(_ context.Context, x *exchange) error {
 // fuller before the emptier, so that prefixes are used up on some nodes while
 // others empty out. Fullness is addresses in use, measured between the emptiest
 // and the fullest node of the same kind.
-func scores(dst []int64, rooms []Room) []int64 {
+func scores(dst []int64, rooms []capacity.Room) []int64 {
 	var now, wait scale
 	for _, room := range rooms {
 		switch {
-		case room.Refusal != Fits:
+		case room.Reason != capacity.Fits:
 		case room.Free > 0:
 			now.include(room.InUse)
 		default:
@@ -49,7 +51,7 @@ func scores(dst []int64, rooms []Room) []int64 {
 	for _, room := range rooms {
 		score := extenderv1.MinExtenderPriority
 		switch {
-		case room.Refusal != Fits:
+		case room.Reason != capacity.Fits:
 		case room.Free > 0:
 			score = atOnce + now.steps(room.InUse)
 		default:

@@ -6,6 +6,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	extenderv1 "k8s.io/kube-scheduler/extender/v1"
 	"pgregory.net/rapid"
+
+	"slotwise.dev/slotwise/allocator/capacity"
 )
 
 func TestPrioritize(t *testing.T) {
@@ -13,7 +15,7 @@ func TestPrioritize(t *testing.T) {
 		"fuller": {Free: 1, InUse: 20},
 		`em"pty`: {Free: 16},
 		"call":   {Obtainable: 16, InUse: 30},
-		"full":   {Refusal: Full, InUse: 40},
+		"full":   {Reason: capacity.Full, InUse: 40},
 	}
 	tests := map[string]struct {
 		asks  string
@@ -52,23 +54,23 @@ func TestPrioritizeBadInput(t *testing.T) {
 
 func TestScores(t *testing.T) {
 	tests := map[string]struct {
-		rooms []Room
+		rooms []capacity.Room
 		want  []int64
 	}{
 		"none":                   {},
-		"one free now":           {rooms: []Room{{Free: 1}}, want: []int64{10}},
-		"one needs a call":       {rooms: []Room{{Obtainable: 1}}, want: []int64{5}},
-		"refused, though it has": {rooms: []Room{{Refusal: Off, Free: 9, InUse: 9}}, want: []int64{0}},
+		"one free now":           {rooms: []capacity.Room{{Free: 1}}, want: []int64{10}},
+		"one needs a call":       {rooms: []capacity.Room{{Obtainable: 1}}, want: []int64{5}},
+		"refused, though it has": {rooms: []capacity.Room{{Reason: capacity.Off, Free: 9, InUse: 9}}, want: []int64{0}},
 		"from emptiest to fullest": {
-			rooms: []Room{{Free: 1, InUse: 100}, {Free: 1, InUse: 104}, {Free: 1, InUse: 102}, {Free: 1, InUse: 101}},
+			rooms: []capacity.Room{{Free: 1, InUse: 100}, {Free: 1, InUse: 104}, {Free: 1, InUse: 102}, {Free: 1, InUse: 101}},
 			want:  []int64{6, 10, 8, 7},
 		},
 		"the kinds have a scale each": {
-			rooms: []Room{{Free: 1, InUse: 5}, {InUse: 50}, {Free: 1, InUse: 9}, {InUse: 90}, {Refusal: Full, InUse: 900}},
+			rooms: []capacity.Room{{Free: 1, InUse: 5}, {InUse: 50}, {Free: 1, InUse: 9}, {InUse: 90}, {Reason: capacity.Full, InUse: 900}},
 			want:  []int64{6, 1, 10, 5, 0},
 		},
 		"the largest figures there are": {
-			rooms: []Room{{Free: 1}, {Free: 1, InUse: 1<<31 - 1}},
+			rooms: []capacity.Room{{Free: 1}, {Free: 1, InUse: 1<<31 - 1}},
 			want:  []int64{6, 10},
 		},
 	}
@@ -84,18 +86,18 @@ func TestScores(t *testing.T) {
 // TestScoresKeepOrder: what is better never scores less, and where the kind is
 // better it scores more.
 func TestScoresKeepOrder(t *testing.T) {
-	kind := func(r Room) int {
+	kind := func(r capacity.Room) int {
 		switch {
-		case r.Refusal != Fits:
+		case r.Reason != capacity.Fits:
 			return 0
 		case r.Free == 0:
 			return 1
 		}
 		return 2
 	}
-	room := rapid.Custom(func(t *rapid.T) Room {
-		return Room{
-			Refusal:    rapid.SampledFrom([]Refusal{Fits, Fits, Fits, Full}).Draw(t, "refusal"),
+	room := rapid.Custom(func(t *rapid.T) capacity.Room {
+		return capacity.Room{
+			Reason:     rapid.SampledFrom([]capacity.Reason{capacity.Fits, capacity.Fits, capacity.Fits, capacity.Full}).Draw(t, "refusal"),
 			Free:       rapid.Int32Range(0, 2).Draw(t, "free"),
 			Obtainable: rapid.Int32Range(0, 2).Draw(t, "obtainable"),
 			InUse:      rapid.Int32Range(0, 800).Draw(t, "in use"),

@@ -67,6 +67,15 @@ func newServer(options Options) (*Server, error) {
 	}, nil
 }
 
+// Handler answers the verbs without a server of its own.
+func Handler(options Options) (http.Handler, error) {
+	options, err := options.complete()
+	if err != nil {
+		return nil, fmt.Errorf("extender: %w", err)
+	}
+	return newHandler(options), nil
+}
+
 // Addr is the address that the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
-
-	"slotwise.dev/slotwise/allocator/ledger"
 )
 
 // Bucket is the size of a token bucket. EC2 keeps such buckets itself, for each
@@ -36,7 +34,7 @@ type bucket struct {
 
 // waiter is one call that wants a token.
 type waiter struct {
-	urgency func() ledger.Purpose
+	urgency *Urgency
 	ready   chan struct{} // closed when it has the token
 }
 
@@ -47,13 +45,12 @@ func newBucket(size Bucket) *bucket {
 	}
 }
 
-// take waits for a token. urgency is asked whenever there is one to give, with
-// the bucket locked.
-func (b *bucket) take(ctx context.Context, urgency func() ledger.Purpose) error {
-	w := &waiter{urgency: urgency, ready: make(chan struct{})}
+// take waits for a token.
+func (b *bucket) take(ctx context.Context, u *Urgency) error {
+	w := &waiter{urgency: u, ready: make(chan struct{})}
 	b.mu.Lock()
 	b.waiters = append(b.waiters, w)
-	b.pour()
+	b.pourLocked()
 	b.mu.Unlock()
 	select {
 	case <-w.ready:
@@ -72,7 +69,7 @@ func (b *bucket) leave(w *waiter) {
 	if i := slices.Index(b.waiters, w); i >= 0 {
 		b.waiters = slices.Delete(b.waiters, i, i+1)
 	} else if len(b.waiters) > 0 {
-		b.grant()
+		b.grantLocked()
 	}
 }
 
@@ -91,51 +88,52 @@ func (b *bucket) throttled(sent time.Time) {
 	b.pace = slower
 }
 
-// pour hands out what tokens there are, and sees to it that it is called again
-// when the next one is there. The bucket is locked.
-func (b *bucket) pour() {
+// pourLocked hands out what tokens there are, and sees to it that it is called
+// again when the next one is there. Caller holds b.mu.
+func (b *bucket) pourLocked() {
 	for len(b.waiters) > 0 && !b.armed {
 		now := time.Now()
 		b.limiter.SetLimitAt(now, rate.Limit(b.pace.at(now)))
 		token := b.limiter.ReserveN(now, 1)
 		if wait := token.DelayFrom(now); wait > 0 {
 			token.CancelAt(now)
-			b.arm(wait)
+			b.armLocked(wait)
 			return
 		}
-		b.grant()
+		b.grantLocked()
 	}
 }
 
-func (b *bucket) arm(wait time.Duration) {
+// armLocked has the next token handed out when it is there. Caller holds b.mu.
+func (b *bucket) armLocked(wait time.Duration) {
 	b.armed = true
 	time.AfterFunc(wait, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.armed = false
-		b.pour()
+		b.pourLocked()
 	})
 }
 
-// grant gives a token to the waiter whose turn it is.
-func (b *bucket) grant() {
-	i := b.turn()
+// grantLocked gives a token to the waiter whose turn it is. Caller holds b.mu.
+func (b *bucket) grantLocked() {
+	i := b.turnLocked()
 	close(b.waiters[i].ready)
 	b.waiters = slices.Delete(b.waiters, i, i+1)
 }
 
-// turn finds the waiter whose turn it is: the most urgent now, the first come
-// among equals, and every so often the first come of all.
-func (b *bucket) turn() int {
+// turnLocked finds the waiter whose turn it is: the most urgent now, the first
+// come among equals, and every so often the first come of all. Caller holds b.mu.
+func (b *bucket) turnLocked() int {
 	if len(b.waiters) == 1 {
 		return 0
 	}
 	if b.contested++; b.contested%fairShare == 0 {
 		return 0
 	}
-	best, most := 0, b.waiters[0].urgency()
+	best, most := 0, b.waiters[0].urgency.Get()
 	for i, w := range b.waiters[1:] {
-		if u := w.urgency(); u < most {
+		if u := w.urgency.Get(); u < most {
 			best, most = i+1, u
 		}
 	}

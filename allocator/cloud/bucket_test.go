@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +14,11 @@ import (
 	"slotwise.dev/slotwise/allocator/ledger"
 )
 
-func always(p ledger.Purpose) func() ledger.Purpose { return func() ledger.Purpose { return p } }
+func urgencyOf(p ledger.Purpose) *Urgency {
+	u := &Urgency{}
+	u.Set(p)
+	return u
+}
 
 // queue lines waiters up at an empty bucket, and notes the order in which they
 // get their tokens.
@@ -27,12 +30,12 @@ type queue struct {
 
 func emptyBucket(perSecond float64) *queue {
 	q := &queue{bucket: newBucket(Bucket{Burst: 1, PerSecond: perSecond})}
-	_ = q.take(context.Background(), anyRead)
+	_ = q.take(context.Background(), forRead())
 	return q
 }
 
 // add lines one more waiter up.
-func (q *queue) add(ctx context.Context, name string, urgency func() ledger.Purpose) {
+func (q *queue) add(ctx context.Context, name string, urgency *Urgency) {
 	go func() {
 		if q.take(ctx, urgency) != nil {
 			return
@@ -58,7 +61,7 @@ func TestBucketRate(t *testing.T) {
 		b := newBucket(Bucket{Burst: 50, PerSecond: 5})
 		start := time.Now()
 		for range 60 {
-			if err := b.take(t.Context(), anyRead); err != nil {
+			if err := b.take(t.Context(), forRead()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -71,10 +74,10 @@ func TestBucketRate(t *testing.T) {
 func TestBucketServesTheMostUrgentFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := emptyBucket(1)
-		q.add(t.Context(), "release", always(ledger.Release))
-		q.add(t.Context(), "warming", always(ledger.Warming))
-		q.add(t.Context(), "pods 1", always(ledger.Waiting))
-		q.add(t.Context(), "pods 2", always(ledger.Waiting))
+		q.add(t.Context(), "release", urgencyOf(ledger.Release))
+		q.add(t.Context(), "warming", urgencyOf(ledger.Warming))
+		q.add(t.Context(), "pods 1", urgencyOf(ledger.Waiting))
+		q.add(t.Context(), "pods 2", urgencyOf(ledger.Waiting))
 		want := []string{"pods 1", "pods 2", "warming", "release"}
 		if got := q.after(4 * time.Second); !slices.Equal(got, want) {
 			t.Errorf("served %v, want %v", got, want)
@@ -82,18 +85,13 @@ func TestBucketServesTheMostUrgentFirst(t *testing.T) {
 	})
 }
 
-func TestBucketAsksUrgencyWhenTheTokenIsThere(t *testing.T) {
+func TestBucketReadsUrgencyWhenTheTokenIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := emptyBucket(1)
-		var podsCame atomic.Bool
-		q.add(t.Context(), "warming", always(ledger.Warming))
-		q.add(t.Context(), "changed its mind", func() ledger.Purpose {
-			if podsCame.Load() {
-				return ledger.Waiting
-			}
-			return ledger.Release
-		})
-		podsCame.Store(true)
+		changes := urgencyOf(ledger.Release)
+		q.add(t.Context(), "warming", urgencyOf(ledger.Warming))
+		q.add(t.Context(), "changed its mind", changes)
+		changes.Set(ledger.Waiting)
 		if got, want := q.after(time.Second), []string{"changed its mind"}; !slices.Equal(got, want) {
 			t.Errorf("served %v, want %v", got, want)
 		}
@@ -103,9 +101,9 @@ func TestBucketAsksUrgencyWhenTheTokenIsThere(t *testing.T) {
 func TestBucketStarvesNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := emptyBucket(1)
-		q.add(t.Context(), "release", always(ledger.Release))
+		q.add(t.Context(), "release", urgencyOf(ledger.Release))
 		for range 3 * fairShare {
-			q.add(t.Context(), "pods", always(ledger.Waiting))
+			q.add(t.Context(), "pods", urgencyOf(ledger.Waiting))
 		}
 		got := q.after(2 * fairShare * time.Second)
 		if i := slices.Index(got, "release"); i != fairShare-1 {
@@ -118,8 +116,8 @@ func TestBucketForgetsWhoLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := emptyBucket(1)
 		ctx, leave := context.WithCancel(t.Context())
-		q.add(ctx, "impatient", always(ledger.Waiting))
-		q.add(t.Context(), "patient", always(ledger.Waiting))
+		q.add(ctx, "impatient", urgencyOf(ledger.Waiting))
+		q.add(t.Context(), "patient", urgencyOf(ledger.Waiting))
 		leave()
 		if got, want := q.after(time.Second), []string{"patient"}; !slices.Equal(got, want) {
 			t.Errorf("served %v, want %v", got, want)
@@ -129,7 +127,7 @@ func TestBucketForgetsWhoLeaves(t *testing.T) {
 
 func TestBucketPassesATokenOn(t *testing.T) {
 	b := newBucket(Bucket{Burst: 1, PerSecond: 1})
-	served, waiting := &waiter{urgency: anyRead, ready: make(chan struct{})}, &waiter{urgency: anyRead, ready: make(chan struct{})}
+	served, waiting := &waiter{urgency: forRead(), ready: make(chan struct{})}, &waiter{urgency: forRead(), ready: make(chan struct{})}
 	b.waiters = []*waiter{waiting} // served is out of the queue: it has a token
 	b.leave(served)
 	select {
@@ -146,7 +144,7 @@ func TestBucketEmptiesWhenThrottled(t *testing.T) {
 		b.throttled(time.Now())
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
-		if err := b.take(ctx, anyRead); !errors.Is(err, context.DeadlineExceeded) {
+		if err := b.take(ctx, forRead()); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a token right after EC2 had none: %v", err)
 		}
 	})
@@ -162,7 +160,7 @@ func TestBucketEmptiesOnceForCallsUnderWay(t *testing.T) {
 		time.Sleep(time.Second)
 		b.throttled(sent)
 		start := time.Now()
-		_ = b.take(t.Context(), anyRead)
+		_ = b.take(t.Context(), forRead())
 		if waited := time.Since(start); waited > 0 {
 			t.Errorf("waited %v for a token that was there", waited)
 		}
@@ -184,7 +182,7 @@ func TestThrottlingIsNoStorm(t *testing.T) {
 		for i := range 60 {
 			purpose := []ledger.Purpose{ledger.Waiting, ledger.Warming, ledger.Release}[i%3]
 			go func() {
-				for b.take(ctx, always(purpose)) == nil {
+				for b.take(ctx, urgencyOf(purpose)) == nil {
 					sent := time.Now()
 					ok := ec2.Allow()
 					time.Sleep(300 * time.Millisecond)
@@ -226,10 +224,10 @@ func TestFullRateReturns(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		time.Sleep(paceRecovery)
-		_ = b.take(t.Context(), anyRead)
+		_ = b.take(t.Context(), forRead())
 		start := time.Now()
 		for range 5 {
-			_ = b.take(t.Context(), anyRead)
+			_ = b.take(t.Context(), forRead())
 		}
 		if took := time.Since(start).Round(10 * time.Millisecond); took > time.Second {
 			t.Errorf("5 tokens took %v, want 1s", took)

@@ -12,8 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-
-	"slotwise.dev/slotwise/allocator/ledger"
 )
 
 // API is what is used of the SDK's EC2 client.
@@ -134,12 +132,12 @@ func readRetryer() aws.Retryer {
 // wait themselves. The caller then plans what to ask for, so that what came up
 // while it waited goes into the same call.
 //
-// While tokens are short, each goes to the most urgent caller at the moment
-// when it is there, first come first served among equals; one token in eight
-// goes to whoever has waited longest. urgency must be quick, and must not need
-// a lock that a caller of Admit holds. An error is that of ctx.
-func (c *Client) Admit(ctx context.Context, action Action, urgency func() ledger.Purpose) error {
-	if err := c.buckets[action].take(ctx, urgency); err != nil {
+// While tokens are short, each goes to the caller that is the most urgent at
+// the moment when it is there, first come first served among equals; one token
+// in eight goes to whoever has waited longest. The caller keeps u up to date
+// while it waits. An error is that of ctx.
+func (c *Client) Admit(ctx context.Context, action Action, u *Urgency) error {
+	if err := c.buckets[action].take(ctx, u); err != nil {
 		return fmt.Errorf("wait for a turn to call %s: %w", action, err)
 	}
 	return nil
@@ -186,7 +184,7 @@ type paginator[Out any] interface {
 func pages[Out any](ctx context.Context, c *Client, action Action, id string, p paginator[Out], each func(page Out, sent time.Time)) error {
 	repeat := func(o *ec2.Options) { o.Retryer = c.retryer }
 	for p.HasMorePages() {
-		if err := c.Admit(ctx, action, anyRead); err != nil {
+		if err := c.Admit(ctx, action, forRead()); err != nil {
 			return err
 		}
 		page, sent, err := call(ctx, c, action, id, func(ctx context.Context) (Out, error) { return p.NextPage(ctx, repeat) })
@@ -200,6 +198,3 @@ func pages[Out any](ctx context.Context, c *Client, action Action, id string, p 
 	}
 	return nil
 }
-
-// anyRead is the urgency of all reads: first come, first served.
-func anyRead() ledger.Purpose { return ledger.Waiting }

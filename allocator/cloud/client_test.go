@@ -218,7 +218,7 @@ func TestThrottledChangeSlowsItsActionOnly(t *testing.T) {
 		waits := map[Action]time.Duration{}
 		for _, action := range []Action{Assign, Unassign} {
 			start := time.Now()
-			if err := client.Admit(t.Context(), action, always(ledger.Waiting)); err != nil {
+			if err := client.Admit(t.Context(), action, urgencyOf(ledger.Waiting)); err != nil {
 				t.Error(err)
 			}
 			waits[action] = time.Since(start).Round(time.Millisecond)

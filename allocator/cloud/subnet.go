@@ -28,6 +28,16 @@ type Subnet struct {
 	AsOf             time.Time // before the first request was sent; EC2 may lag behind it
 }
 
+// Map is the map of what is used and reserved in the subnet. What EC2 does not show, as
+// in a subnet that is shared with other accounts, is not on it: see subnet.Map.Hide.
+func (s Subnet) Map() *subnet.Map {
+	m := subnet.NewMap(s.CIDR, s.Reservations)
+	for _, b := range s.Used {
+		m.Take(b)
+	}
+	return m
+}
+
 // Subnet looks a subnet up, with three reads side by side; they are as many
 // calls as there are pages of interfaces, and two more. A missing subnet is
 // Gone.

@@ -12,15 +12,15 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/types"
 
-	"slotwise.dev/slotwise/allocator"
 	"slotwise.dev/slotwise/allocator/cloud"
+	"slotwise.dev/slotwise/allocator/config"
 )
 
 // nowhere is the address of what is not to be served.
 const nowhere = "0"
 
-// config is all that the flags of run say.
-type config struct {
+// flags are all that the flags of run say.
+type flags struct {
 	mode          mode
 	configMap     string
 	schedulerName string
@@ -43,7 +43,7 @@ type config struct {
 }
 
 func runCommand() *cobra.Command {
-	var c config
+	var c flags
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the webhook, the extender and the allocator",
@@ -70,7 +70,7 @@ or that of --kubeconfig; the credentials for AWS are the SDK's default chain.`,
 	return cmd
 }
 
-func (c *config) register(f *pflag.FlagSet) {
+func (c *flags) register(f *pflag.FlagSet) {
 	bucket := cloud.DefaultBuckets()
 	c.changes, c.reads = bucket[cloud.Assign], bucket[cloud.DescribeInterfaces]
 
@@ -101,15 +101,15 @@ func (c *config) register(f *pflag.FlagSet) {
 
 // registerSources adds the flags that say where Kubernetes, the ConfigMap and
 // EC2 are.
-func (c *config) registerSources(f *pflag.FlagSet) {
+func (c *flags) registerSources(f *pflag.FlagSet) {
 	f.AddGoFlag(flag.Lookup("kubeconfig")) // controller-runtime's own
-	f.StringVar(&c.configMap, "config-map", allocator.ManagedConfigMap.String(), "namespace/name of the ConfigMap with enable-windows-ipam, enable-windows-prefix-delegation and the warm pool targets")
+	f.StringVar(&c.configMap, "config-map", config.ManagedConfigMap.String(), "namespace/name of the ConfigMap with enable-windows-ipam, enable-windows-prefix-delegation and the warm pool targets")
 	f.StringVar(&c.region, "aws-region", "", "AWS region; empty: from the environment or the instance")
 	f.StringVar(&c.endpoint, "ec2-endpoint", "", "URL of the EC2 API; empty: that of the region")
 }
 
 // complete checks what the flags say together.
-func (c *config) complete() error {
+func (c *flags) complete() error {
 	if err := c.mode.check(); err != nil {
 		return err
 	}
@@ -133,20 +133,20 @@ func (c *config) complete() error {
 	return nil
 }
 
-func (c *config) configMapName() (types.NamespacedName, error) {
+func (c *flags) configMapName() (types.NamespacedName, error) {
 	namespace, name, ok := strings.Cut(c.configMap, "/")
 	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
 		return types.NamespacedName{}, fmt.Errorf("--config-map %q: want namespace/name, such as kube-system/amazon-vpc-cni", c.configMap)
 	}
 	n := types.NamespacedName{Namespace: namespace, Name: name}
-	if aws := allocator.ManagedConfigMap; n != aws && n.Namespace == aws.Namespace {
+	if aws := config.ManagedConfigMap; n != aws && n.Namespace == aws.Namespace {
 		return types.NamespacedName{}, fmt.Errorf("--config-map %q: want %s, or one in another namespace", c.configMap, aws)
 	}
 	return n, nil
 }
 
 // buckets are the token buckets of all EC2 actions.
-func (c *config) buckets() map[cloud.Action]cloud.Bucket {
+func (c *flags) buckets() map[cloud.Action]cloud.Bucket {
 	all := cloud.DefaultBuckets()
 	for action := range all {
 		all[action] = c.reads

@@ -15,7 +15,7 @@ func TestConfigMapName(t *testing.T) {
 		"a/b/c":                      false,
 		"":                           false,
 	} {
-		c := config{configMap: configMap}
+		c := flags{configMap: configMap}
 		got, err := c.configMapName()
 		if ok := err == nil && got.String() == configMap; ok != want {
 			t.Errorf("--config-map %q: %s, %v; want it taken: %t", configMap, got, err, want)

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"slotwise.dev/slotwise/allocator/metrics/access"
 )
 
 // metricsOptions say how metrics are served. Beyond loopback they go over TLS,
@@ -17,7 +19,7 @@ func metricsOptions(address string, serving func(*tls.Config)) metricsserver.Opt
 	}
 	o.SecureServing = true
 	o.TLSOpts = []func(*tls.Config){serving}
-	o.FilterProvider = newGate
+	o.FilterProvider = access.Filter
 	return o
 }
 

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"slotwise.dev/slotwise/allocator/policy"
 )
 
 // The modes.
@@ -34,10 +36,10 @@ func (m *mode) check() error {
 	return nil
 }
 
-// observe is how often is looked at what another allocator does; 0: there is none.
-func (m *mode) observe() time.Duration {
-	if m.name == modeManage {
-		return 0
+// policy is what the mode means.
+func (m *mode) policy() policy.Policy {
+	if m.name == modeObserve {
+		return policy.Observe(m.interval)
 	}
-	return m.interval
+	return policy.Manage()
 }

@@ -40,8 +40,9 @@ func TestMode(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := m.observe(); got != c.observe {
-				t.Errorf("it is looked every %s, want %s", got, c.observe)
+			p, now := m.policy(), time.Now()
+			if got := p.NextLook(now).Sub(now); p.Gives() == (c.observe > 0) || c.observe > 0 && got != c.observe {
+				t.Errorf("gives addresses: %t, looks every %s; want looks every %s (0: it gives)", p.Gives(), got, c.observe)
 			}
 		})
 	}

@@ -15,12 +15,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/config"
+	"slotwise.dev/slotwise/allocator/leader"
 	"slotwise.dev/slotwise/certs"
 )
 
 // run wires everything together and runs it until ctx ends.
-func run(ctx context.Context, c config) error {
+func run(ctx context.Context, c flags) error {
 	log := zap.New()
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
@@ -39,17 +40,23 @@ func run(ctx context.Context, c config) error {
 	if err != nil {
 		return err
 	}
+	configMap, err := c.configMapName()
+	if err != nil {
+		return err
+	}
+	policy := c.mode.policy()
+	read := &config.Reader{ConfigMap: configMap, Beside: !policy.Gives()}
 	// The certificates need the manager, and the manager's webhook server the
 	// certificates: it asks for them when it starts.
 	var source *certs.Source
-	mgr, err := newManager(rc, c, lease, func(t *tls.Config) { source.ServingTLS(t) })
+	mgr, err := newManager(rc, c, configMap, lease, func(t *tls.Config) { source.ServingTLS(t) })
 	if err != nil {
 		return err
 	}
 	if source, err = newCertificates(mgr, c); err != nil {
 		return err
 	}
-	a, err := newAllocator(ctx, mgr, kube, lease, c)
+	a, err := newAllocator(ctx, mgr, kube, lease, policy, read, c)
 	if err != nil {
 		return err
 	}
@@ -58,7 +65,7 @@ func run(ctx context.Context, c config) error {
 		return err
 	}
 	if err := errors.Join(
-		addWebhook(mgr, a, c),
+		addWebhook(mgr, policy, read, c),
 		addLeaderLabel(ctx, mgr, kube, c),
 		addHealth(mgr, source),
 		mgr.Add(everywhere(func(ctx context.Context) error {
@@ -72,11 +79,11 @@ func run(ctx context.Context, c config) error {
 }
 
 // addLeaderLabel marks this pod while it leads, and unmarks it until then.
-func addLeaderLabel(ctx context.Context, mgr ctrl.Manager, kube kubernetes.Interface, c config) error {
+func addLeaderLabel(ctx context.Context, mgr ctrl.Manager, kube kubernetes.Interface, c flags) error {
 	if c.podName == "" {
 		return nil
 	}
-	label := allocator.LeaderLabel{
+	label := leader.Label{
 		Kube: kube,
 		Pod:  types.NamespacedName{Namespace: c.namespace, Name: c.podName},
 		Log:  mgr.GetLogger().WithName("leader"),

@@ -11,9 +11,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/allocator"
 	"slotwise.dev/slotwise/allocator/cloud"
 	"slotwise.dev/slotwise/allocator/ledger"
+	"slotwise.dev/slotwise/allocator/preflight"
 	"slotwise.dev/slotwise/allocator/subnet"
 )
 
@@ -24,7 +24,7 @@ var (
 )
 
 func subnetsCommand() *cobra.Command {
-	var c config
+	var c flags
 	cmd := &cobra.Command{
 		Use:   "subnets",
 		Short: "Show whether the subnets of Windows nodes have room for prefixes",
@@ -45,7 +45,7 @@ reason, below the others. It fails if somewhere they do not fit.`,
 	return cmd
 }
 
-func subnets(ctx context.Context, out io.Writer, c config) error {
+func subnets(ctx context.Context, out io.Writer, c flags) error {
 	configMap, err := c.configMapName()
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func subnets(ctx context.Context, out io.Writer, c config) error {
 	if err != nil {
 		return err
 	}
-	report, err := allocator.Survey(ctx, cloud.New(ec2, cloud.Options{}), kube, configMap)
+	report, err := preflight.Look(ctx, cloud.New(ec2, cloud.Options{}), kube, configMap)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func subnets(ctx context.Context, out io.Writer, c config) error {
 }
 
 // show prints one subnet.
-func show(out io.Writer, r *allocator.SubnetReport) {
+func show(out io.Writer, r *preflight.Subnet) {
 	fmt.Fprintf(out, "%s  %s  %s\n\n", r.ID, r.CIDR, r.AvailabilityZone)
 	for line := range strings.Lines(r.Map.Picture()) {
 		fmt.Fprintf(out, "  %s", line)

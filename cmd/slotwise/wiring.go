@@ -7,8 +7,8 @@ import (
 	"os"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/kubernetes"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -16,13 +16,19 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	registry "sigs.k8s.io/controller-runtime/pkg/metrics"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"slotwise.dev/slotwise/allocator"
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
 	"slotwise.dev/slotwise/allocator/cloud"
-	"slotwise.dev/slotwise/allocator/settings"
+	"slotwise.dev/slotwise/allocator/config"
+	"slotwise.dev/slotwise/allocator/controllers"
+	"slotwise.dev/slotwise/allocator/events"
+	"slotwise.dev/slotwise/allocator/kube"
+	"slotwise.dev/slotwise/allocator/leader"
+	"slotwise.dev/slotwise/allocator/metrics"
+	"slotwise.dev/slotwise/allocator/policy"
 	"slotwise.dev/slotwise/certs"
 	"slotwise.dev/slotwise/extender"
 	"slotwise.dev/slotwise/webhook"
@@ -38,7 +44,7 @@ const shutdownTimeout = 10 * time.Second
 
 // newLease makes the lock by which replicas agree on a leader. A request for it
 // may take half of the time in which it must be renewed, no longer.
-func newLease(rc *rest.Config, c config) (*allocator.Lease, error) {
+func newLease(rc *rest.Config, c flags) (*leader.Lease, error) {
 	lc := rest.CopyConfig(rc)
 	lc.Timeout = c.renewDeadline / 2
 	kube, err := kubernetes.NewForConfig(lc)
@@ -54,21 +60,17 @@ func newLease(rc *rest.Config, c config) (*allocator.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	return allocator.NewLease(lock, c.renewDeadline), nil
+	return leader.NewLease(lock, c.renewDeadline), nil
 }
 
-func newManager(rc *rest.Config, c config, lease *allocator.Lease, serving func(*tls.Config)) (ctrl.Manager, error) {
-	configMap, err := c.configMapName()
-	if err != nil {
-		return nil, err
-	}
+func newManager(rc *rest.Config, c flags, configMap types.NamespacedName, lease *leader.Lease, serving func(*tls.Config)) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err
 	}
 	return ctrl.NewManager(rc, ctrl.Options{
 		Scheme:                 scheme,
-		Cache:                  allocator.Watched(configMap),
+		Cache:                  controllers.CacheOptions(configMap),
 		Client:                 client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1alpha1.NodeSlots{}}}},
 		Metrics:                metricsOptions(c.metricsAddress, serving),
 		HealthProbeBindAddress: c.healthAddress,
@@ -86,8 +88,8 @@ func newManager(rc *rest.Config, c config, lease *allocator.Lease, serving func(
 	})
 }
 
-func newCertificates(mgr ctrl.Manager, c config) (*certs.Source, error) {
-	m := certs.NewMetrics(metrics.Registry)
+func newCertificates(mgr ctrl.Manager, c flags) (*certs.Source, error) {
+	m := certs.NewMetrics(registry.Registry)
 	if c.certDir != "" {
 		return certs.Files(mgr, c.certDir, m)
 	}
@@ -103,38 +105,34 @@ func newKube(rc *rest.Config) (kubernetes.Interface, error) {
 	return kubernetes.NewForConfig(pc)
 }
 
-func newAllocator(ctx context.Context, mgr ctrl.Manager, kube kubernetes.Interface, lease *allocator.Lease, c config) (*allocator.Allocator, error) {
+func newAllocator(ctx context.Context, mgr ctrl.Manager, client kubernetes.Interface, lease *leader.Lease, p policy.Policy, read *config.Reader, c flags) (*allocator.Allocator, error) {
 	ec2, err := cloud.Dial(ctx, c.region, c.endpoint)
 	if err != nil {
 		return nil, err
 	}
-	recorder, err := newEvents(mgr, kube, mgr.GetScheme())
-	if err != nil {
+	recorder, record := events.NewRecorder(client, mgr.GetScheme())
+	if err := mgr.Add(everywhere(record)); err != nil {
 		return nil, err
 	}
-	m := allocator.NewMetrics(metrics.Registry)
+	m, log, report := metrics.New(registry.Registry), mgr.GetLogger().WithName("allocator"), events.Reporter{Recorder: recorder}
 	a := allocator.New(allocator.Options{
-		Cloud:   cloud.New(ec2, cloud.Options{Buckets: c.buckets(), Observe: m.Call}),
-		Kube:    kube,
-		Client:  mgr.GetClient(),
-		Events:  recorder,
-		Metrics: m,
-		Log:     mgr.GetLogger().WithName("allocator"),
-		Held:    lease.Held,
-		Observe: c.mode.observe(),
+		Cloud:     cloud.New(ec2, cloud.Options{Buckets: c.buckets(), Observe: m.Call}),
+		Pods:      kube.NewPods(client),
+		Bound:     kube.BoundPods(client),
+		Nodes:     kube.NewNodes(client),
+		NodeSlots: kube.NewNodeSlots(mgr.GetClient(), lease.Held),
+		Events:    report,
+		Metrics:   m,
+		Log:       log,
+		Held:      lease.Held,
+		Policy:    p,
+		ConfigMap: read.ConfigMap,
 	})
-	configMap, err := c.configMapName()
-	if err != nil {
-		return nil, err
-	}
-	if err := a.SetupWithManager(mgr, configMap); err != nil {
-		return nil, err
-	}
-	return a, nil
+	return a, controllers.Setup(mgr, controllers.Options{Fleet: a, Config: read, Events: report, Log: log})
 }
 
-func newExtender(a *allocator.Allocator, mutual *tls.Config, c config) (*extender.Server, error) {
-	m := extender.NewMetrics(metrics.Registry)
+func newExtender(a *allocator.Allocator, mutual *tls.Config, c flags) (*extender.Server, error) {
+	m := extender.NewMetrics(registry.Registry)
 	return extender.New(extender.Options{
 		Address:     c.extenderAddress,
 		TLS:         mutual,
@@ -148,16 +146,12 @@ func newExtender(a *allocator.Allocator, mutual *tls.Config, c config) (*extende
 	})
 }
 
-func addWebhook(mgr ctrl.Manager, a *allocator.Allocator, c config) error {
-	configMap, err := c.configMapName()
-	if err != nil {
-		return err
-	}
+func addWebhook(mgr ctrl.Manager, p policy.Policy, read *config.Reader, c flags) error {
 	webhook.Register(mgr.GetWebhookServer(), mgr.GetScheme(), webhook.Options{
-		Besides:       a.Besides(),
+		Besides:       p.Besides(),
 		SchedulerName: c.schedulerName,
 		Enabled: func(ctx context.Context) (bool, error) {
-			s, err := a.Read(ctx, mgr.GetClient(), configMap, func(*corev1.ConfigMap, settings.Problem) {})
+			s, err := read.Read(ctx, mgr.GetClient(), config.Ignore)
 			return s.On(), err
 		},
 	})

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/tools/cache"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/leader"
 	"slotwise.dev/slotwise/test/controlplane"
 )
 
@@ -140,7 +140,7 @@ func (l *leaders) has(r *Replica) bool {
 func (l *leaders) see(p *corev1.Pod) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.names[p.Name] = p.Labels[allocator.LabelLeader] == "true"
+	l.names[p.Name] = p.Labels[leader.LabelLeader] == "true"
 }
 
 // watchLeaders follows the labels of the replicas' pods until the bed stops.

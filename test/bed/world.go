@@ -16,7 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/advertise"
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
@@ -115,7 +115,7 @@ func CapacityOf(n *corev1.Node) (Capacity, error) {
 	if !has || total.Cmp(allocatable) != 0 {
 		return Capacity{}, fmt.Errorf("node %s shows capacity %s and allocatable %s", n.Name, total.String(), allocatable.String())
 	}
-	remaining, err := strconv.Atoi(n.Annotations[allocator.AnnotationRemaining])
+	remaining, err := strconv.Atoi(n.Annotations[advertise.AnnotationRemaining])
 	if err != nil {
 		return Capacity{}, fmt.Errorf("node %s: %w", n.Name, err)
 	}

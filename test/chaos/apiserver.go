@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"slotwise.dev/slotwise/test/chaos/witness"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // backTimeout is how long the API server may take to come back.

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"slotwise.dev/slotwise/test/bed"
-	"slotwise.dev/slotwise/test/chaos/witness"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // options are what is asked for.
@@ -99,10 +99,8 @@ func (c *chaos) start(ctx context.Context) (err error) {
 }
 
 // prepare builds the world, with the witness there before the first pod.
-func (c *chaos) prepare(living context.Context) (err error) {
-	if c.Witness, err = witness.Start(living, c.Client, c.EC2, namespace, ours); err != nil {
-		return err
-	}
+func (c *chaos) prepare(living context.Context) error {
+	c.Witness = witness.Watch(living, c.Client, c.EC2, namespace, ours)
 	c.keep()
 	for _, k := range slices.Concat(c.replicas, c.schedulers) {
 		go k.run(living) // on a busy machine a replica may lose its lease at any time
@@ -165,7 +163,7 @@ func (c *chaos) rest(ctx context.Context) (lost []witness.Violation) {
 	defer cancel()
 	from := time.Now()
 	for n := 0; ; n++ {
-		found, err := c.Rest(ctx, c.Kube, c.settings.Settings)
+		found, err := c.lost(ctx)
 		if err == nil && len(found) == 0 {
 			c.say("at rest after %s: EC2, the ledgers and the pods agree", time.Since(from).Round(time.Second))
 			return nil
@@ -180,6 +178,15 @@ func (c *chaos) rest(ctx context.Context) (lost []witness.Violation) {
 			return lost
 		}
 	}
+}
+
+// lost is what is not as it must be at rest.
+func (c *chaos) lost(ctx context.Context) ([]witness.Violation, error) {
+	state, err := witness.Read(ctx, c.Kube)
+	if err != nil {
+		return nil, err
+	}
+	return c.Rest(state, c.settings.Settings), nil
 }
 
 // histories is how many violations are told of at length.

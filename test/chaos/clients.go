@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"slotwise.dev/slotwise/test/chaos/witness"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // otherClients unassign what Slotwise has assigned, whoever has it: free addresses, those

@@ -7,8 +7,8 @@ import (
 	"net/netip"
 	"time"
 
-	"slotwise.dev/slotwise/test/chaos/witness"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // actions are those that faults are aimed at; AnyAction is all.

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"slotwise.dev/slotwise/test/chaos/witness"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // kubeletTrouble is what happens to the kubelets: one that starts admits all its pods

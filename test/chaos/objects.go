@@ -14,8 +14,8 @@ import (
 
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
 	"slotwise.dev/slotwise/test/bed"
-	"slotwise.dev/slotwise/test/chaos/witness"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // objectTrouble is what somebody does to the objects that Slotwise writes. What they say

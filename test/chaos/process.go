@@ -9,8 +9,8 @@ import (
 	"syscall"
 	"time"
 
-	"slotwise.dev/slotwise/test/chaos/witness"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // keeper plays the kubelet of one process: it starts it again whenever it has

@@ -6,8 +6,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"slotwise.dev/slotwise/test/chaos/witness"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // lastingCodes are what EC2 answers for a long time: that it may not be done, that there

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"slotwise.dev/slotwise/test/chaos/witness"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // setting is what the ConfigMap says.

@@ -10,7 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"slotwise.dev/slotwise/test/chaos/witness"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // tellEvery is between two lines of progress.

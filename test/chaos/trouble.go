@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"slotwise.dev/slotwise/test/chaos/witness"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // stream is troubles that come one after the other, with pauses between. Several

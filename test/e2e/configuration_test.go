@@ -14,7 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/config"
+	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/bed"
@@ -64,7 +65,7 @@ func (s *system) testUnreadableValues(t *testing.T) {
 
 	s.configure(t, map[string]string{settings.KeyMinimumIPTarget: "three", settings.KeyWarmIPTarget: "4 5", settings.KeyPrefixDelegation: "yes please"})
 	for _, want := range []string{`minimum-ip-target: "three"`, `warm-ip-target: "4 5"`, `enable-windows-prefix-delegation: "yes please"`} {
-		check.Must(t, s.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, allocator.ReasonInvalidSetting, want))
+		check.Must(t, s.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, events.ReasonInvalidSetting, want))
 	}
 	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), "misread-later", "t3.large", bed.Subnet)))
 	s.awaitBlocks(t, "misread-later", 0, 1)
@@ -129,14 +130,14 @@ func (s *system) awaitWebhook(t *testing.T, namespace string, want bool) {
 // addOldController installs AWS's old controller, as far as Slotwise can tell.
 func (s *system) addOldController(t *testing.T) {
 	check.Must(t, s.Kube.Create(t.Context(), oldController()))
-	check.Must(t, s.AwaitEvent(t.Context(), "Deployment", allocator.OldController.Namespace, allocator.OldController.Name,
-		allocator.ReasonOtherController, "acts as if it were off"))
+	check.Must(t, s.AwaitEvent(t.Context(), "Deployment", config.OldController.Namespace, config.OldController.Name,
+		events.ReasonOtherController, "acts as if it were off"))
 }
 
 func oldController() *appsv1.Deployment {
-	labels := map[string]string{"app": allocator.OldController.Name}
+	labels := map[string]string{"app": config.OldController.Name}
 	return &appsv1.Deployment{
-		ObjectMeta: metav1.ObjectMeta{Namespace: allocator.OldController.Namespace, Name: allocator.OldController.Name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: config.OldController.Namespace, Name: config.OldController.Name},
 		Spec: appsv1.DeploymentSpec{
 			Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Template: corev1.PodTemplateSpec{

@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/bed"
@@ -45,7 +45,7 @@ func TestEKS(t *testing.T) {
 	s.awaitBlocks(t, node, 0, slots) // two in use, three warm
 
 	s.managedController(t, true)
-	check.Must(t, s.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, allocator.ReasonOtherController, "acts as if it were off"))
+	check.Must(t, s.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, events.ReasonOtherController, "acts as if it were off"))
 	if _, asks, err := s.asWindowsPod(t.Context()); err != nil || asks {
 		t.Errorf("while AWS's controller is on, a Windows pod asks for an address: %t (%v)", asks, err)
 	}

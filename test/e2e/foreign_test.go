@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
@@ -54,7 +54,7 @@ func TestPodsBoundByOthers(t *testing.T) {
 	if p.Status.PodIP != address(t, p).String() {
 		t.Errorf("%s has the address %s and runs with %s", p.Name, address(t, p), p.Status.PodIP)
 	}
-	check.Must(t, s.AwaitEvent(t.Context(), "Pod", namespace, p.Name, allocator.ReasonAllocated, address(t, p).String()))
+	check.Must(t, s.AwaitEvent(t.Context(), "Pod", namespace, p.Name, events.ReasonAllocated, address(t, p).String()))
 	check.Must(t, s.Check(t.Context()))
 
 	// The two nameless pods ask for nothing, so to the scheduler they are no load.

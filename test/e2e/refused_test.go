@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/ec2sim"
@@ -51,7 +51,7 @@ func TestPodsLeaveARefusedNode(t *testing.T) {
 			check.Must(t, s.CreatePods(t.Context(), namespace, "waits", 1, bed.OnNode(bad)))
 			s.awaitCapacity(t, []string{bad}, bed.Capacity{Advertised: free})
 			if code == "UnauthorizedOperation" {
-				check.Must(t, s.AwaitEvent(t.Context(), "Node", "", bad, allocator.ReasonRefused, code))
+				check.Must(t, s.AwaitEvent(t.Context(), "Node", "", bad, events.ReasonRefused, code))
 			}
 
 			mend()

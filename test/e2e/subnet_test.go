@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 )
@@ -41,7 +41,7 @@ func TestSubnetWithoutFreeBlock(t *testing.T) {
 	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", fit, bed.OnGroup(group)))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, fit))
 	for _, name := range []string{early, late} {
-		check.Must(t, s.AwaitEvent(t.Context(), "Node", "", name, allocator.ReasonNoCidrBlocks,
+		check.Must(t, s.AwaitEvent(t.Context(), "Node", "", name, events.ReasonNoCidrBlocks,
 			"InsufficientCidrBlocks: The specified subnet does not have enough free cidr blocks to satisfy the request"))
 	}
 

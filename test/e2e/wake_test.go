@@ -6,7 +6,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
@@ -39,7 +39,7 @@ func TestI8SchedulerIsWoken(t *testing.T) {
 	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", 4))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, 4))
 	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
-	check.Must(t, s.AwaitEvent(t.Context(), "Node", "", node, allocator.ReasonNoAddresses, "InsufficientFreeAddressesInSubnet"))
+	check.Must(t, s.AwaitEvent(t.Context(), "Node", "", node, events.ReasonNoAddresses, "InsufficientFreeAddressesInSubnet"))
 	giveBack()
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, 5))
 

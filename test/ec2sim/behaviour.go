@@ -53,7 +53,8 @@ type behaviour struct {
 	latency  map[string]Latency
 	buckets  map[string]Bucket
 	limiters map[string]*rate.Limiter // by the action itself
-	lag      time.Duration
+	lag      time.Duration            // at the most
+	leastLag time.Duration
 	pageSize int
 	faults   []*injected
 }
@@ -66,14 +67,15 @@ func newBehaviour(o Options) *behaviour {
 	}
 	maps.Copy(b.latency, o.Latency)
 	b.setThrottle(o.Throttle)
-	b.setLag(o.Lag)
+	b.setLag(o.Lag, o.Lag)
 	return b
 }
 
-func (b *behaviour) setLag(lag time.Duration) {
+func (b *behaviour) setLag(least, most time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.lag = min(lag, MaxLag)
+	b.lag = min(most, MaxLag)
+	b.leastLag = min(least, b.lag)
 }
 
 func (b *behaviour) setLatency(action string, l Latency) {
@@ -125,5 +127,9 @@ func (b *behaviour) admits(action string) bool {
 func (b *behaviour) reads(call int) conditions {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return conditions{call: call, asOf: time.Now().Add(-b.lag), page: b.pageSize}
+	lag := b.lag
+	if b.leastLag < lag {
+		lag = b.leastLag + time.Duration(b.random.Int64N(int64(lag-b.leastLag)+1))
+	}
+	return conditions{call: call, asOf: time.Now().Add(-lag), page: b.pageSize}
 }

@@ -103,10 +103,14 @@ func (s *Server) SetLatency(action string, l Latency) { s.behaviour.setLatency(a
 func (s *Server) SetThrottle(buckets map[string]Bucket) { s.behaviour.setThrottle(buckets) }
 
 // SetLag sets how old the answers of Describe actions are, at most MaxLag.
-func (s *Server) SetLag(lag time.Duration) { s.behaviour.setLag(lag) }
+func (s *Server) SetLag(lag time.Duration) { s.behaviour.setLag(lag, lag) }
 
-// errDropped ends a call that gets no answer.
-var errDropped = errors.New("connection dropped")
+// SetLagBetween sets how old they are at least and at the most: each read is as old as
+// chance has it, so that a later one may show an older state, as with EC2.
+func (s *Server) SetLagBetween(least, most time.Duration) { s.behaviour.setLag(least, most) }
+
+// ErrDropped ends a call that gets no answer.
+var ErrDropped = errors.New("connection dropped")
 
 // ServeHTTP serves one call in EC2's query protocol.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -119,7 +123,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var refusal *Error
 	errors.As(err, &refusal)
 	s.log.end(call, refusal)
-	if errors.Is(err, errDropped) {
+	if errors.Is(err, ErrDropped) {
 		panic(http.ErrAbortHandler)
 	}
 	write(w, q.action, fmt.Sprintf("req-%d", call), a, refusal)
@@ -147,14 +151,14 @@ func (s *Server) serve(q query, call int) (answer, error) {
 	half := s.behaviour.takes(q.action) / 2
 	switch inTime := s.sleep(half + f.before); {
 	case !inTime, f.kind == DropBefore:
-		return nil, errDropped
+		return nil, ErrDropped
 	case f.kind == Refuse:
 		return nil, refuse(f.code, "injected fault: nothing was done")
 	}
 	a, err := s.do(act, q, call)
 	switch inTime := s.sleep(half + f.after); {
 	case !inTime, f.kind == DropAfter:
-		return nil, errDropped
+		return nil, ErrDropped
 	case err == nil && f.kind == RefuseDone:
 		return nil, refuse(f.code, "injected fault: it was done")
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
@@ -136,7 +136,7 @@ func TestI6StaleDescribes(t *testing.T) {
 	if drifts := s.metric("slotwise_ledger_corrected_total"); drifts != 0 {
 		t.Errorf("the ledger was corrected %v times by descriptions that were old", drifts)
 	}
-	if events := s.nodeEvents(n); slices.Contains(events, allocator.ReasonDrift) {
-		t.Errorf("the node has the events %q", events)
+	if reasons := s.nodeEvents(n); slices.Contains(reasons, events.ReasonDrift) {
+		t.Errorf("the node has the events %q", reasons)
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"testing"
 
-	"slotwise.dev/slotwise/allocator"
-	"slotwise.dev/slotwise/extender"
+	"slotwise.dev/slotwise/allocator/capacity"
+	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
@@ -37,12 +37,12 @@ func TestEC2Refuses(t *testing.T) {
 	}{
 		"no free block": {
 			mode: prefixMode, code: "InsufficientCidrBlocks",
-			event: allocator.ReasonNoCidrBlocks, closed: true, calls: 1,
+			event: events.ReasonNoCidrBlocks, closed: true, calls: 1,
 			note: "InsufficientCidrBlocks: The specified subnet does not have enough free cidr blocks to satisfy the request",
 		},
 		"no free address": {
 			mode: secondaryMode, code: "InsufficientFreeAddressesInSubnet",
-			event: allocator.ReasonNoAddresses, closed: true, calls: 1,
+			event: events.ReasonNoAddresses, closed: true, calls: 1,
 			note: "InsufficientFreeAddressesInSubnet",
 		},
 		"limit of the interface":          {mode: prefixMode, code: "PrivateIpAddressLimitExceeded", served: true, calls: 2},
@@ -51,7 +51,7 @@ func TestEC2Refuses(t *testing.T) {
 		"interface not found":             {mode: prefixMode, code: "InvalidNetworkInterfaceID.NotFound"},
 		"throttled":                       {mode: prefixMode, code: "RequestLimitExceeded", served: true, calls: 2},
 		"throttled three times":           {mode: prefixMode, code: "RequestLimitExceeded", times: 3, served: true, calls: 4},
-		"not authorized":                  {mode: prefixMode, code: "UnauthorizedOperation", event: allocator.ReasonRefused, calls: 1},
+		"not authorized":                  {mode: prefixMode, code: "UnauthorizedOperation", event: events.ReasonRefused, calls: 1},
 		"internal error, not done":        {mode: prefixMode, code: "InternalError", calls: 1},
 		"internal error, though done":     {mode: prefixMode, code: "InternalError", kind: ec2sim.RefuseDone, served: true},
 		"unavailable":                     {mode: prefixMode, code: "Unavailable", calls: 1},
@@ -77,8 +77,8 @@ func TestEC2Refuses(t *testing.T) {
 				t.Errorf("EC2 got %d assign calls, want %d", got, c.calls)
 			}
 			if c.closed {
-				if got := s.room(n).Refusal; got != extender.NoRoomInSubnet {
-					t.Errorf("the filter says %q, want %q", got, extender.NoRoomInSubnet)
+				if got := s.room(n).Reason; got != capacity.NoRoomInSubnet {
+					t.Errorf("the filter says %q, want %q", got, capacity.NoRoomInSubnet)
 				}
 			}
 			if c.event != "" {

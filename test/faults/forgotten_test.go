@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/advertise"
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
 	"slotwise.dev/slotwise/allocator/ledger"
 	"slotwise.dev/slotwise/allocator/vpc"
@@ -44,10 +44,10 @@ func TestObjectsComeBack(t *testing.T) {
 			o := &v1alpha1.NodeSlots{ObjectMeta: metav1.ObjectMeta{Name: n.name}}
 			return shared.Kube.Patch(s.t.Context(), o, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"ownerReferences":null}}`)))
 		},
-		"remaining removed":   func(s *system, n node) error { return s.patchNode(n, removed(allocator.AnnotationRemaining)) },
-		"remaining changed":   func(s *system, n node) error { return s.patchNode(n, changed(allocator.AnnotationRemaining, "7")) },
-		"since removed":       func(s *system, n node) error { return s.patchNode(n, removed(allocator.AnnotationSince)) },
-		"since changed":       func(s *system, n node) error { return s.patchNode(n, changed(allocator.AnnotationSince, "x")) },
+		"remaining removed":   func(s *system, n node) error { return s.patchNode(n, removed(advertise.AnnotationRemaining)) },
+		"remaining changed":   func(s *system, n node) error { return s.patchNode(n, changed(advertise.AnnotationRemaining, "7")) },
+		"since removed":       func(s *system, n node) error { return s.patchNode(n, removed(advertise.AnnotationSince)) },
+		"since changed":       func(s *system, n node) error { return s.patchNode(n, changed(advertise.AnnotationSince, "x")) },
 		"capacity removed":    func(s *system, n node) error { return s.patchNode(n, shows("capacity", "null"), "status") },
 		"capacity changed":    func(s *system, n node) error { return s.patchNode(n, shows("capacity", `"99"`), "status") },
 		"allocatable changed": func(s *system, n node) error { return s.patchNode(n, shows("allocatable", `"99"`), "status") },
@@ -95,8 +95,8 @@ func (s *system) shown(n node) string {
 	var all []string
 	var object corev1.Node
 	s.must(shared.Kube.Get(s.t.Context(), client.ObjectKey{Name: n.name}, &object))
-	_, err := time.Parse(time.RFC3339Nano, object.Annotations[allocator.AnnotationSince])
-	all = append(all, fmt.Sprintf("remaining=%q since a time: %t", object.Annotations[allocator.AnnotationRemaining], err == nil))
+	_, err := time.Parse(time.RFC3339Nano, object.Annotations[advertise.AnnotationSince])
+	all = append(all, fmt.Sprintf("remaining=%q since a time: %t", object.Annotations[advertise.AnnotationRemaining], err == nil))
 	capacity, allocatable := object.Status.Capacity[vpc.Resource], object.Status.Allocatable[vpc.Resource]
 	all = append(all, "capacity="+capacity.String(), "allocatable="+allocatable.String())
 

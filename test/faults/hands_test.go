@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/allocator/ledger"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
@@ -49,7 +49,7 @@ func TestI6OtherHands(t *testing.T) {
 			s.awaitRemaining(n, slots*16)
 			time.Sleep(ledger.Settle + 5*time.Second) // until a new node is looked at no more
 			s.must(c.change(s, n))
-			s.awaitNodeEvent(n, allocator.ReasonDrift, "live pods left without their address: 0")
+			s.awaitNodeEvent(n, events.ReasonDrift, "live pods left without their address: 0")
 			s.awaitRemaining(n, c.remaining)
 			s.awaitAgreement(n)
 			if got := s.ec2.Errors(); len(got) > 0 {
@@ -86,7 +86,7 @@ func TestI1HeldPrefixTakenAway(t *testing.T) {
 			t.Errorf("I1: %s was given again", s.address(p))
 		}
 	}
-	s.awaitNodeEvent(n, allocator.ReasonDrift, "live pods left without their address: 3")
+	s.awaitNodeEvent(n, events.ReasonDrift, "live pods left without their address: 3")
 	s.awaitAgreement(n)
 	s.bound(1, n)
 	if got := s.address(pods[0]); got != held {
@@ -185,7 +185,7 @@ func TestUnknownInstanceType(t *testing.T) {
 	kind := ec2sim.Type{Name: "z9.large", Interfaces: 2, Addresses: 6, Hypervisor: ec2sim.Nitro, Hidden: true}
 	s.ec2.AddType(kind)
 	n := s.join(kind.Name, s.subnet)
-	s.awaitNodeEvent(n, allocator.ReasonUnsupported, "unknown instance type")
+	s.awaitNodeEvent(n, events.ReasonUnsupported, "unknown instance type")
 	if err := s.bind(s.pods(1)[0], n); err == nil {
 		t.Error("a pod was bound to a node of unknown size")
 	}
@@ -201,7 +201,7 @@ func TestNotNitro(t *testing.T) {
 	t.Parallel()
 	s := start(t, prefixMode)
 	n := s.node("m4.large") // Xen, 9 slots
-	s.awaitNodeEvent(n, allocator.ReasonUnsupported, "Prefixes need an instance built on the Nitro system")
+	s.awaitNodeEvent(n, events.ReasonUnsupported, "Prefixes need an instance built on the Nitro system")
 	s.awaitRemaining(n, 9)
 	pods := s.bound(9, n)
 	s.must(s.has(n, 9, 0))

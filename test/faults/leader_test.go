@@ -12,7 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/leader"
 	"slotwise.dev/slotwise/test/bed"
 )
 
@@ -168,7 +168,7 @@ func (s *team) labelled(r *bed.Replica) {
 	s.t.Helper()
 	s.until("the label of the leader is on "+r.Name, func() error {
 		var pods corev1.PodList
-		err := s.Kube.List(s.t.Context(), &pods, client.InNamespace(bed.Namespace), client.MatchingLabels{allocator.LabelLeader: "true"})
+		err := s.Kube.List(s.t.Context(), &pods, client.InNamespace(bed.Namespace), client.MatchingLabels{leader.LabelLeader: "true"})
 		if err == nil && (len(pods.Items) != 1 || pods.Items[0].Name != r.Name) {
 			err = fmt.Errorf("it is on %d pods", len(pods.Items))
 		}

@@ -10,7 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/test/controlplane"
 )
 
@@ -187,7 +187,7 @@ func TestI1Duplicates(t *testing.T) {
 	s.must(s.bindAs(younger, other, address.String()+"/32"))
 
 	s.await("the younger pod is gone", func() error { return s.isGone(younger) })
-	s.must(shared.AwaitEvent(t.Context(), "Pod", s.namespace, younger.Name, allocator.ReasonDuplicate, older.Name))
+	s.must(shared.AwaitEvent(t.Context(), "Pod", s.namespace, younger.Name, events.ReasonDuplicate, older.Name))
 	if got := s.address(older); got != address {
 		t.Errorf("the older pod has %s, it had %s", got, address)
 	}

@@ -9,7 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
@@ -33,9 +33,9 @@ func TestRefusalThatLasts(t *testing.T) {
 		event  string
 		within time.Duration
 	}{
-		"not authorized":           {code: "UnauthorizedOperation", event: allocator.ReasonRefused, within: certain},
-		"not permitted":            {code: "OperationNotPermitted", event: allocator.ReasonRefused, within: certain},
-		"a code that nobody knows": {code: "SomethingNew", event: allocator.ReasonRefused, within: certain},
+		"not authorized":           {code: "UnauthorizedOperation", event: events.ReasonRefused, within: certain},
+		"not permitted":            {code: "OperationNotPermitted", event: events.ReasonRefused, within: certain},
+		"a code that nobody knows": {code: "SomethingNew", event: events.ReasonRefused, within: certain},
 		"limit of the interface":   {code: "PrivateIpAddressLimitExceeded", within: doubtful},
 		"throttled":                {kind: ec2sim.Throttle, within: doubtful},
 		"internal error":           {code: "InternalError", within: doubtful},

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
-	"slotwise.dev/slotwise/extender"
+	"slotwise.dev/slotwise/allocator/capacity"
 	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
@@ -145,8 +145,8 @@ func (s *system) damageRecord(n node, patch string) {
 
 // known says what is wrong where the ledger of a node is not yet rebuilt.
 func (s *system) known(n node) error {
-	r := s.room(n).Refusal
-	if r == extender.Unknown || r == extender.NotReady || r == extender.Off || !s.Serving() {
+	r := s.room(n).Reason
+	if r == capacity.Unknown || r == capacity.NotReady || r == capacity.Off || !s.Serving() {
 		return fmt.Errorf("the filter says %q, binds are served: %t", r, s.Serving())
 	}
 	return nil
@@ -271,7 +271,7 @@ func TestNoBindBeforeTheRebuild(t *testing.T) {
 				if err := s.bind(p, n); err == nil {
 					t.Fatal("a pod was bound by a process that does not know the node yet")
 				}
-				if r := s.room(n); r.Refusal == extender.Fits && s.Serving() {
+				if r := s.room(n); r.Reason == capacity.Fits && s.Serving() {
 					t.Fatalf("the filter is served, and promises %+v", r)
 				}
 				time.Sleep(200 * time.Millisecond)

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
@@ -129,7 +129,7 @@ func TestPartialRoom(t *testing.T) {
 	if want := []int{wanted, wanted - taken}; !slices.Equal(asked, want) {
 		t.Errorf("EC2 was asked for %v prefixes, want %v", asked, want)
 	}
-	s.awaitNodeEvent(n, allocator.ReasonNoCidrBlocks, "free cidr blocks")
+	s.awaitNodeEvent(n, events.ReasonNoCidrBlocks, "free cidr blocks")
 	s.awaitRemaining(n, 0)
 	s.awaitAgreement(n)
 }
@@ -146,7 +146,7 @@ func TestI8OneProbePerSubnet(t *testing.T) {
 	s.ec2.ResetCalls()
 	s.configure(twoPrefixes)
 	for _, n := range all {
-		s.awaitNodeEvent(n, allocator.ReasonNoCidrBlocks, "free cidr blocks")
+		s.awaitNodeEvent(n, events.ReasonNoCidrBlocks, "free cidr blocks")
 		s.awaitRemaining(n, 16)
 	}
 	var probes []time.Duration // by the pause before each
@@ -185,7 +185,7 @@ func TestI8RoomOfOthers(t *testing.T) {
 	n := all[0]
 	giveBack := s.occupy(5)
 	s.configure(twoPrefixes)
-	s.awaitNodeEvent(n, allocator.ReasonNoCidrBlocks, "free cidr blocks")
+	s.awaitNodeEvent(n, events.ReasonNoCidrBlocks, "free cidr blocks")
 	s.awaitRemaining(n, 16)
 	giveBack()
 	s.awaitRemaining(n, 5*16)
@@ -203,7 +203,7 @@ func TestI8RoomOfOurOwn(t *testing.T) {
 	s.bound(1, hungry)
 	for _, n := range all {
 		s.awaitRemaining(n, 0)
-		s.awaitNodeEvent(n, allocator.ReasonNoCidrBlocks, "free cidr blocks")
+		s.awaitNodeEvent(n, events.ReasonNoCidrBlocks, "free cidr blocks")
 	}
 	if err := s.bind(s.pods(1)[0], hungry); err == nil {
 		t.Error("a pod was bound in a full subnet")

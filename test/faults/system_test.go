@@ -31,6 +31,12 @@ import (
 	"slotwise.dev/slotwise/allocator"
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
 	"slotwise.dev/slotwise/allocator/cloud"
+	slotwiseconfig "slotwise.dev/slotwise/allocator/config"
+	"slotwise.dev/slotwise/allocator/controllers"
+	"slotwise.dev/slotwise/allocator/events"
+	"slotwise.dev/slotwise/allocator/kube"
+	"slotwise.dev/slotwise/allocator/metrics"
+	"slotwise.dev/slotwise/allocator/policy"
 	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
@@ -165,22 +171,28 @@ func (s *system) run(faults ...func(*wire)) {
 		Controller: ctrlconfig.Controller{SkipNameValidation: new(true)}, // every test has the same controllers
 	})
 	s.must(err)
-	kube, err := kubernetes.NewForConfig(rc)
+	api, err := kubernetes.NewForConfig(rc)
 	s.must(err)
 	ec2, err := cloud.Dial(s.t.Context(), bed.Region, p.toEC2.URL,
 		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("AKIDSIMULATED", "simulated", "")))
 	s.must(err)
-	m := allocator.NewMetrics(p.metrics)
+	m, report := metrics.New(p.metrics), events.Reporter{Recorder: mgr.GetEventRecorder("slotwise")}
 	p.Allocator = allocator.New(allocator.Options{
-		Cloud:   cloud.New(ec2, cloud.Options{Observe: m.Call}),
-		Kube:    kube,
-		Client:  mgr.GetClient(),
-		Events:  mgr.GetEventRecorder("slotwise"),
-		Metrics: m,
-		Log:     s.log.logger(),
-		Held:    p.leads.Load,
+		Cloud:     cloud.New(ec2, cloud.Options{Observe: m.Call}),
+		Pods:      kube.NewPods(api),
+		Bound:     kube.BoundPods(api),
+		Nodes:     kube.NewNodes(api),
+		NodeSlots: kube.NewNodeSlots(mgr.GetClient(), p.leads.Load),
+		Events:    report,
+		Metrics:   m,
+		Log:       s.log.logger(),
+		Held:      p.leads.Load,
+		Policy:    policy.Manage(),
+		ConfigMap: configMap,
 	})
-	s.must(p.SetupWithManager(mgr, configMap))
+	s.must(controllers.Setup(mgr, controllers.Options{
+		Fleet: p.Allocator, Config: &slotwiseconfig.Reader{ConfigMap: configMap}, Events: report, Log: s.log.logger(),
+	}))
 	ctx, end := context.WithCancel(context.Background())
 	p.end = end
 	go func() { p.ended <- mgr.Start(ctx) }()
@@ -189,7 +201,7 @@ func (s *system) run(faults ...func(*wire)) {
 
 // watched is the cache of cmd/slotwise, without the nodes of other tests.
 func (s *system) watched(configMap types.NamespacedName) cache.Options {
-	o := allocator.Watched(configMap)
+	o := controllers.CacheOptions(configMap)
 	mine, err := labels.NewRequirement(testLabel, selection.Equals, []string{s.namespace})
 	s.must(err)
 	for object, by := range o.ByObject {

@@ -16,8 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
+	"slotwise.dev/slotwise/allocator/capacity"
 	"slotwise.dev/slotwise/allocator/vpc"
-	"slotwise.dev/slotwise/extender"
 	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
@@ -79,8 +79,8 @@ func (s *system) awaitReady(n node) {
 }
 
 // room is what a node can give, as the extender's filter reads it.
-func (s *system) room(n node) (r extender.Room) {
-	s.View(extender.Pod{}, func(lookup func([]byte) extender.Room) { r = lookup([]byte(n.name)) })
+func (s *system) room(n node) (r capacity.Room) {
+	s.View(capacity.Pod{}, func(lookup func([]byte) capacity.Room) { r = lookup([]byte(n.name)) })
 	return r
 }
 

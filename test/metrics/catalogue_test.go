@@ -16,7 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/metrics"
 	"slotwise.dev/slotwise/certs"
 	"slotwise.dev/slotwise/extender"
 )
@@ -34,7 +34,7 @@ func catalogue(t *testing.T) []metric {
 	t.Helper()
 	r := &registerer{}
 	// The same as cmd/slotwise registers.
-	allocator.NewMetrics(r)
+	metrics.New(r)
 	extender.NewMetrics(r)
 	certs.NewMetrics(r)
 

@@ -7,7 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
-	"slotwise.dev/slotwise/allocator"
+	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 )
@@ -33,7 +33,7 @@ func TestManage(t *testing.T) {
 	for _, on := range []bool{true, false, true, false} { // what happens twice is one event, a series
 		managedController(t, b, namespace, on)
 	}
-	check.Must(t, b.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, allocator.ReasonOtherController, "acts as if it were off"))
+	check.Must(t, b.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, events.ReasonOtherController, "acts as if it were off"))
 	check.Must(t, b.PrefixMode(t.Context(), true))
 	check.Must(t, b.Until(t.Context(), "free secondary IPs are given back", func(context.Context) error {
 		if b.EC2.Counts()["UnassignPrivateIpAddresses"] == 0 {

@@ -19,8 +19,8 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/allocator"
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
+	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/bed"
@@ -93,7 +93,7 @@ func prometheus(t *testing.T, b *bed.Bed) string {
 func misspell(t *testing.T, b *bed.Bed, configMap types.NamespacedName) {
 	t.Helper()
 	check.Must(t, b.Configure(t.Context(), map[string]string{settings.KeyEnabled: "true", settings.KeyWarmIPTarget: "many"}))
-	check.Must(t, b.AwaitEvent(t.Context(), "ConfigMap", configMap.Namespace, configMap.Name, allocator.ReasonInvalidSetting, "many"))
+	check.Must(t, b.AwaitEvent(t.Context(), "ConfigMap", configMap.Namespace, configMap.Name, events.ReasonInvalidSetting, "many"))
 }
 
 // disown takes a node's NodeSlots object from its Node, and waits until it is the Node's

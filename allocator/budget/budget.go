@@ -1,0 +1,243 @@
+package budget
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"slotwise.dev/slotwise/allocator/cloud"
+	"slotwise.dev/slotwise/allocator/ledger"
+	"slotwise.dev/slotwise/allocator/subnet"
+)
+
+// NotifyBelow is how many blocks a subnet has available of a kind when a change of that
+// may make a difference to a node: no network interface has more slots.
+const NotifyBelow = 64
+
+// Budget is what the nodes of one subnet share. It is safe for concurrent use. Subnets
+// makes it.
+type Budget struct {
+	ID     string // of the subnet
+	Bits   int    // length of the subnet's mask
+	Unread error  // why its reservations are not known; nil: they are
+
+	listener Listener
+	room     [2]atomic.Int64 // by kind: blocks that nobody has claimed
+
+	mu       sync.Mutex
+	space    *subnet.Map
+	hidden   int    // addresses in use that the last describe did not show; see subnet.Map.Hide
+	claimed  [2]int // by kind: blocks that are promised and not yet taken
+	shortage [2]shortage
+	recent   []change // what nodes changed themselves and a describe may not show yet
+	news     news     // what the listener has not been told yet
+}
+
+// news is what has become of a budget since the listener was told last.
+type news struct {
+	changed bool // a room that is below NotifyBelow, or was
+	grew    bool // more of a kind has come to be available, though less may be by now
+}
+
+// change is a block that a node took from the subnet or gave back to it.
+type change struct {
+	block netip.Prefix
+	taken bool
+	at    time.Time
+}
+
+func (c change) apply(space *subnet.Map) {
+	if c.taken {
+		space.Take(c.block)
+	} else {
+		space.Give(c.block)
+	}
+}
+
+// newBudget makes the budget of a subnet as EC2 shows it first. That is no news: nobody
+// knows the budget yet.
+func newBudget(s cloud.Subnet, l Listener) *Budget {
+	b := &Budget{ID: s.ID, Bits: s.CIDR.Bits(), Unread: s.Unread, listener: l}
+	b.install(s)
+	b.news = news{}
+	return b
+}
+
+// install replaces the map by what EC2 shows now, with the nodes' own changes on top
+// that the describe may have missed. It says how many addresses are in use that EC2 does
+// not show.
+func (b *Budget) install(s cloud.Subnet) (hidden int) {
+	space := s.Map()
+	hidden = space.Hide(s.Available)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	// The two of its answers are not of the same moment: what one describe alone finds
+	// hidden may only have changed between them.
+	if b.space != nil {
+		space.Hide(s.Available + hidden - min(hidden, b.hidden))
+	}
+	b.hidden = hidden
+	b.recent = slices.DeleteFunc(b.recent, func(c change) bool { return s.AsOf.After(c.at.Add(ledger.Settle)) })
+	for _, c := range b.recent {
+		c.apply(space)
+	}
+	b.space = space
+	now := time.Now()
+	for k := range b.shortage {
+		b.shortage[k] = b.shortage[k].after(space.Room(ledger.Kind(k)), now)
+	}
+	b.publishLocked()
+	return hidden
+}
+
+// Available is how many blocks of a kind nobody has claimed. It takes no lock.
+func (b *Budget) Available(k ledger.Kind) int { return int(b.room[k].Load()) }
+
+// Claim sets up to n blocks of a kind aside, and says how many.
+func (b *Budget) Claim(k ledger.Kind, n int) (got int) {
+	if n <= 0 || b.Available(k) == 0 {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	got = min(n, b.freeLocked(k))
+	b.claimed[k] += got
+	b.publishLocked()
+	return got
+}
+
+// Unclaim gives n claimed blocks back.
+func (b *Budget) Unclaim(k ledger.Kind, n int) {
+	if n <= 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.claimed[k] -= n
+	b.publishLocked()
+}
+
+// Took turns claims into blocks that EC2 has assigned. The shortage of that kind, if there
+// was one, is over.
+func (b *Budget) Took(k ledger.Kind, claims int, blocks []netip.Prefix) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.claimed[k] -= claims
+	b.shortage[k] = shortage{}
+	b.noteLocked(blocks, true)
+	b.publishLocked()
+}
+
+// Gave returns blocks that EC2 has unassigned. Room that a node has made itself is known
+// to be there, so it ends a shortage.
+func (b *Budget) Gave(blocks []netip.Prefix) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	before := [2]int{b.space.Room(0), b.space.Room(1)}
+	b.noteLocked(blocks, false)
+	for k := range b.shortage {
+		if b.space.Room(ledger.Kind(k)) > before[k] {
+			b.shortage[k] = shortage{}
+		}
+	}
+	b.publishLocked()
+}
+
+// Drifted enters blocks that other clients have taken or given back.
+func (b *Budget) Drifted(d ledger.Drift) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.noteLocked(d.Appeared, true)
+	b.noteLocked(d.Vanished, false)
+	b.publishLocked()
+}
+
+// Lacks notes that a block of a kind was wanted and could not be had, because EC2 denied
+// it or because the map shows none. It says whether that is news.
+func (b *Budget) Lacks(k ledger.Kind, denied bool) (news bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	news = !b.shortage[k].lasts()
+	b.shortage[k] = b.shortage[k].noted(b.space.Room(k), denied, time.Now())
+	b.publishLocked()
+	return news
+}
+
+// Unused says that nobody has any of a block's addresses: EC2 gives it to who asks for
+// it by name.
+func (b *Budget) Unused(block netip.Prefix) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.space.Unused(block)
+}
+
+// Notify tells the listener of what has changed since it was told last, in the calling
+// goroutine. Whoever has changed something calls it, once no lock is held any more that
+// the listener may want.
+//
+// Nothing is lost: what is available is published before the news of it is set, and
+// whoever takes the news tells of it. Several may do so at a time and in any order, and
+// what one has changed another may tell of, even a moment after this returns. So the
+// listener is told that something has changed and not what: it reads what is available.
+func (b *Budget) Notify() {
+	b.mu.Lock()
+	n := b.news
+	b.news = news{}
+	b.mu.Unlock()
+	if n.changed {
+		b.listener.RoomChanged(b.ID, n.grew)
+	}
+}
+
+// retryAt is when it is time to look again for what the subnet lacks; the zero time where
+// it lacks nothing.
+func (b *Budget) retryAt() (at time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.shortage {
+		if s.lasts() && (at.IsZero() || s.until.Before(at)) {
+			at = s.until
+		}
+	}
+	return at
+}
+
+// noteLocked enters blocks into the map, and remembers them for the next one. Caller
+// holds b.mu.
+func (b *Budget) noteLocked(blocks []netip.Prefix, taken bool) {
+	for _, p := range blocks {
+		c := change{p, taken, time.Now()}
+		c.apply(b.space)
+		b.recent = append(b.recent, c)
+	}
+}
+
+// publishLocked shows what is available to those who take no lock, and notes what the
+// listener is to be told. Caller holds b.mu.
+func (b *Budget) publishLocked() {
+	changed, grew := false, false
+	for k := range b.room {
+		now := int64(b.freeLocked(ledger.Kind(k)))
+		before := b.room[k].Swap(now)
+		changed = changed || now != before && min(now, before) < NotifyBelow
+		grew = grew || now > before
+	}
+	if changed {
+		b.news = news{changed: true, grew: b.news.grew || grew}
+	}
+}
+
+// freeLocked is what can still be claimed of a kind. Caller holds b.mu.
+func (b *Budget) freeLocked(k ledger.Kind) int {
+	room := b.space.Room(k) - b.claimed[k]
+	switch s := b.shortage[k]; {
+	case !s.lasts():
+	case s.denied:
+		room = 0
+	default:
+		room = min(room, 1-b.claimed[k]) // one try at a time, whichever node's
+	}
+	return max(0, room)
+}

@@ -1,0 +1,136 @@
+package budget
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"slotwise.dev/slotwise/allocator/cloud"
+	"slotwise.dev/slotwise/allocator/ledger"
+)
+
+func TestClaimsAreNeverMoreThanThereIs(t *testing.T) {
+	b, _ := budgetOf(tiny())
+	if got := b.Claim(ledger.Prefix, 5); got != 2 {
+		t.Errorf("claimed %d of 5, want 2", got)
+	}
+	if got := b.Claim(ledger.Prefix, 1); got != 0 {
+		t.Errorf("claimed %d more", got)
+	}
+	b.Unclaim(ledger.Prefix, 1)
+	if got := b.Available(ledger.Prefix); got != 1 {
+		t.Errorf("%d available after one came back", got)
+	}
+}
+
+func TestWhatItSaysOfTheSubnet(t *testing.T) {
+	s := tiny("10.0.0.20/32")
+	s.Unread = &cloud.Error{Class: cloud.Refused}
+	b, _ := budgetOf(s)
+	if b.ID != "subnet-1" || b.Bits != 26 || b.Unread == nil {
+		t.Errorf("budget of %q with mask /%d, unread: %v", b.ID, b.Bits, b.Unread)
+	}
+	for block, want := range map[string]bool{"10.0.0.32/28": true, "10.0.0.16/28": false, "10.0.0.20/32": false, "10.9.0.0/28": false} {
+		if got := b.Unused(netip.MustParsePrefix(block)); got != want {
+			t.Errorf("unused %s: %t, want %t", block, got, want)
+		}
+	}
+}
+
+// What a node assigned a moment ago stays taken though a describe does not show it.
+func TestADescribeThatLagsGivesNothingAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := budgetOf(tiny())
+		b.Took(ledger.Prefix, b.Claim(ledger.Prefix, 1), prefixes("10.0.0.16/28"))
+		b.install(tiny())
+		if got := b.Available(ledger.Prefix); got != 1 {
+			t.Errorf("%d available from a describe that lags, want 1", got)
+		}
+		time.Sleep(ledger.Settle + time.Second)
+		b.install(tiny())
+		if got := b.Available(ledger.Prefix); got != 2 {
+			t.Errorf("%d available once the describe cannot lag, want 2", got)
+		}
+	})
+}
+
+// What other clients did to an interface counts at once, and until a describe shows it.
+func TestDrift(t *testing.T) {
+	b, _ := budgetOf(tiny("10.0.0.16/28"))
+	b.Drifted(ledger.Drift{Appeared: prefixes("10.0.0.32/28"), Vanished: prefixes("10.0.0.16/28")})
+	for range 2 {
+		if b.Unused(netip.MustParsePrefix("10.0.0.32/28")) || !b.Unused(netip.MustParsePrefix("10.0.0.16/28")) {
+			t.Error("what appeared is not taken, or what vanished still is")
+		}
+		b.install(tiny("10.0.0.16/28")) // it lags
+	}
+}
+
+// However nodes claim and give back, and however EC2 lags, nothing is promised twice (I3).
+func TestI3ClaimsAndBlocksNeverExceedTheSubnet(t *testing.T) {
+	blocks := prefixes("10.0.0.16/28", "10.0.0.32/28")
+	rapid.Check(t, func(t *rapid.T) {
+		b, _ := budgetOf(tiny())
+		claimed, taken := 0, 0
+		t.Repeat(map[string]func(*rapid.T){
+			"": func(t *rapid.T) {
+				if claimed+taken > len(blocks) {
+					t.Fatalf("%d blocks claimed and %d taken of %d", claimed, taken, len(blocks))
+				}
+				if got, want := b.Available(ledger.Prefix), len(blocks)-claimed-taken; got != want {
+					t.Fatalf("%d available, want %d", got, want)
+				}
+			},
+			"claim": func(t *rapid.T) { claimed += b.Claim(ledger.Prefix, rapid.IntRange(0, 3).Draw(t, "n")) },
+			"unclaim": func(t *rapid.T) {
+				n := rapid.IntRange(0, claimed).Draw(t, "n")
+				b.Unclaim(ledger.Prefix, n)
+				claimed -= n
+			},
+			"EC2 assigns": func(t *rapid.T) {
+				if claimed == 0 {
+					t.Skip("nothing claimed")
+				}
+				b.Took(ledger.Prefix, 1, blocks[taken:taken+1])
+				claimed, taken = claimed-1, taken+1
+			},
+			"EC2 unassigns": func(t *rapid.T) {
+				if taken == 0 {
+					t.Skip("nothing taken")
+				}
+				taken--
+				b.Gave(blocks[taken : taken+1])
+			},
+			"a describe that lags": func(*rapid.T) { b.install(tiny()) },
+		})
+	})
+}
+
+// What others have in a shared subnet shows only in how much is left. One describe
+// whose two answers are not of one moment takes nothing away.
+func TestHiddenUse(t *testing.T) {
+	shared := tiny()
+	shared.Available = 20
+	for name, c := range map[string]struct {
+		first, then            cloud.Subnet
+		hidden, blocks, single int
+	}{
+		"none":               {tiny(), tiny(), 0, 2, 59},
+		"at the start":       {shared, shared, 39, 1, 20},
+		"seen once":          {tiny(), shared, 39, 2, 59},
+		"seen once too much": {shared, tiny(), 0, 2, 59},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, _ := budgetOf(c.first)
+			if got := b.install(c.then); got != c.hidden {
+				t.Errorf("%d addresses are hidden, want %d", got, c.hidden)
+			}
+			if blocks, single := b.Available(ledger.Prefix), b.Available(ledger.SecondaryIP); blocks != c.blocks || single != c.single {
+				t.Errorf("%d blocks and %d addresses available, want %d and %d", blocks, single, c.blocks, c.single)
+			}
+		})
+	}
+}

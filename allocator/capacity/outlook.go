@@ -1,0 +1,10 @@
+package capacity
+
+// Outlook is what a node will be able to do once some pods have ended.
+type Outlook struct {
+	Read      bool // the node's ledger is what EC2 and the API server say
+	Retired   bool // the node is no more
+	Now       int  // what remains now, in pods
+	Cooling   int  // addresses that cool now
+	Remaining int  // once they have ended, all that cools has cooled, and what leaves has left
+}

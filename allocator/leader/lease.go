@@ -1,0 +1,57 @@
+// Package leader is how replicas agree on one of them: the lease that each write asks,
+// and the label by which the extender's Service finds its holder.
+package leader
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+// Lease is the lock of the leader election, and knows how long it still holds.
+// The election notices that a lease is lost only when it gets to run; a process
+// that was frozen may first get to run a bind. So each bind asks the Lease.
+type Lease struct {
+	resourcelock.Interface
+	lasts   time.Duration // how long after a renewal its holder may act
+	renewed atomic.Pointer[time.Time]
+}
+
+// NewLease wraps a lock. lasts must be less than the lease's duration: it is
+// the election's renew deadline.
+func NewLease(lock resourcelock.Interface, lasts time.Duration) *Lease {
+	return &Lease{Interface: lock, lasts: lasts}
+}
+
+// Create takes a lease that nobody had.
+func (l *Lease) Create(ctx context.Context, r resourcelock.LeaderElectionRecord) error {
+	return l.note(r, func() error { return l.Interface.Create(ctx, r) })
+}
+
+// Update takes, renews or releases the lease.
+func (l *Lease) Update(ctx context.Context, r resourcelock.LeaderElectionRecord) error {
+	return l.note(r, func() error { return l.Interface.Update(ctx, r) })
+}
+
+// note remembers when the lease was last written in this process's name. The
+// time is from before the request: the lease may have begun to run then.
+func (l *Lease) note(r resourcelock.LeaderElectionRecord, write func() error) error {
+	asked := time.Now()
+	if err := write(); err != nil {
+		return err
+	}
+	if r.HolderIdentity == l.Identity() {
+		l.renewed.Store(&asked)
+	} else {
+		l.renewed.Store(nil)
+	}
+	return nil
+}
+
+// Held says that nobody else can have the lease at this moment.
+func (l *Lease) Held() bool {
+	t := l.renewed.Load()
+	return t != nil && time.Since(*t) < l.lasts
+}

@@ -1,0 +1,186 @@
+// Package preflight looks at the Windows nodes of a cluster and at their subnets before a
+// migration, for people. It changes nothing, and works beside AWS's controller.
+package preflight
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"slotwise.dev/slotwise/allocator/cloud"
+	"slotwise.dev/slotwise/allocator/config"
+	"slotwise.dev/slotwise/allocator/ledger"
+	"slotwise.dev/slotwise/allocator/settings"
+	"slotwise.dev/slotwise/allocator/subnet"
+	"slotwise.dev/slotwise/allocator/vpc"
+	"slotwise.dev/slotwise/allocator/warmpool"
+)
+
+// Report is what a look at all Windows nodes and their subnets has shown.
+type Report struct {
+	Subnets []*Subnet
+	Odd     []Oddity
+}
+
+// Oddity is a Windows node, or a subnet, that could not be looked at. It hides nothing
+// of the others.
+type Oddity struct {
+	Name string
+	Why  error
+}
+
+// Subnet is one with Windows nodes, as it is before a migration to
+// prefixes.
+type Subnet struct {
+	cloud.Subnet
+	Map      *subnet.Map
+	Hidden   int // addresses in use that EC2 does not show, as those of others who share the subnet
+	Nodes    int
+	Prefixes int // that the nodes have already
+	Forecast subnet.Forecast
+}
+
+// Look looks at every subnet that has Windows nodes, and foresees whether
+// their prefixes will fit. It changes nothing.
+func Look(ctx context.Context, ec2 *cloud.Client, kube client.Reader, configMap types.NamespacedName) (*Report, error) {
+	set, err := config.ReadSettings(ctx, kube, configMap, settings.Settings{}, config.Ignore)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := podsByNode(ctx, kube)
+	if err != nil {
+		return nil, err
+	}
+	var nodes corev1.NodeList
+	if err := kube.List(ctx, &nodes, client.MatchingLabels{vpc.LabelOS: vpc.Windows}); err != nil {
+		return nil, fmt.Errorf("list Windows nodes: %w", err)
+	}
+	needs := make([]need, len(nodes.Items))
+	errs := make([]error, len(nodes.Items))
+	var group sync.WaitGroup
+	for i := range nodes.Items {
+		n := &nodes.Items[i]
+		group.Go(func() { needs[i], errs[i] = needOf(ctx, ec2, n, pods[n.Name], set.Targets) })
+	}
+	group.Wait()
+	report := &Report{}
+	for i, err := range errs {
+		if err != nil {
+			report.Odd = append(report.Odd, Oddity{"node " + nodes.Items[i].Name, err})
+		}
+	}
+	report.describe(ctx, ec2, sum(needs))
+	return report, ctx.Err()
+}
+
+// podCount is how many pods a node has.
+type podCount struct {
+	addressed int // that need an address
+	onHost    int // on the host's network
+}
+
+// need is what one node has and will ask for, in prefixes. The zero value is that of a
+// node that could not be looked at.
+type need struct {
+	subnet           string
+	have, want, most int
+}
+
+func needOf(ctx context.Context, ec2 *cloud.Client, n *corev1.Node, pods podCount, targets warmpool.Targets) (need, error) {
+	id, err := vpc.InstanceID(n.Spec.ProviderID)
+	if err != nil {
+		return need{}, err
+	}
+	i, err := ec2.Instance(ctx, id)
+	if err != nil {
+		return need{}, err
+	}
+	limits, err := ec2.Limits(ctx, i.Type)
+	if err != nil {
+		return need{}, err
+	}
+	eni, err := ec2.Interface(ctx, i.PrimaryENI)
+	if err != nil {
+		return need{}, err
+	}
+	x := need{subnet: i.SubnetID}
+	for _, b := range eni.Blocks {
+		if ledger.KindOf(b) == ledger.Prefix {
+			x.have++
+		}
+	}
+	if limits.Nitro {
+		x.most = limits.AddressesPerInterface - 1
+		if limit := n.Status.Allocatable[corev1.ResourcePods]; limit.Value() > 0 {
+			x.most = min(x.most, ledger.Prefix.BlocksFor(max(0, int(limit.Value())-pods.onHost)))
+		}
+		x.want = min(x.most, targets.Prefixes(pods.addressed, ledger.Prefix.BlocksFor(pods.addressed)))
+	}
+	return x, nil
+}
+
+// sum adds up what the nodes of each subnet need.
+func sum(needs []need) map[string]*Subnet {
+	reports := map[string]*Subnet{}
+	for _, x := range needs {
+		if x.subnet == "" {
+			continue
+		}
+		r := reports[x.subnet]
+		if r == nil {
+			r = &Subnet{}
+			reports[x.subnet] = r
+		}
+		r.Nodes++
+		r.Prefixes += x.have
+		r.Forecast.Now += max(0, x.want-x.have)
+		r.Forecast.Most += max(0, x.most-x.have)
+	}
+	return reports
+}
+
+// describe looks at the subnets themselves.
+func (s *Report) describe(ctx context.Context, ec2 *cloud.Client, reports map[string]*Subnet) {
+	for id, r := range reports {
+		shown, err := ec2.Subnet(ctx, id)
+		if err != nil {
+			s.Odd = append(s.Odd, Oddity{"subnet " + id, err})
+			continue
+		}
+		r.Subnet, r.Map = shown, shown.Map()
+		r.Hidden = r.Map.Hide(shown.Available)
+		r.Forecast.Room = r.Map.Room(ledger.Prefix)
+		s.Subnets = append(s.Subnets, r)
+	}
+	slices.SortFunc(s.Subnets, func(a, b *Subnet) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(s.Odd, func(a, b Oddity) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// podsByNode counts the pods of nodes.
+func podsByNode(ctx context.Context, kube client.Reader) (map[string]podCount, error) {
+	var pods corev1.PodList
+	if err := kube.List(ctx, &pods); err != nil {
+		return nil, fmt.Errorf("list pods: %w", err)
+	}
+	count := map[string]podCount{}
+	for i := range pods.Items {
+		p := &pods.Items[i]
+		c := count[p.Spec.NodeName]
+		switch {
+		case p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed:
+			continue
+		case p.Spec.HostNetwork:
+			c.onHost++
+		default:
+			c.addressed++
+		}
+		count[p.Spec.NodeName] = c
+	}
+	return count, nil
+}

@@ -1,0 +1,125 @@
+package preflight
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"slotwise.dev/slotwise/allocator/cloud"
+	"slotwise.dev/slotwise/allocator/config"
+	"slotwise.dev/slotwise/allocator/subnet"
+	"slotwise.dev/slotwise/allocator/vpc"
+	"slotwise.dev/slotwise/test/ec2sim"
+)
+
+// simulated is an EC2 with a subnet of two /28 blocks and a t3.xlarge in it, and a
+// client of it.
+func simulated(t *testing.T) (*ec2sim.Server, *cloud.Client) {
+	t.Helper()
+	sim := ec2sim.New(ec2sim.Options{})
+	t.Cleanup(sim.Close)
+	url, err := sim.Start("127.0.0.1:0")
+	if err == nil {
+		err = sim.AddSubnet("subnet-1", "eu-west-1a", netip.MustParsePrefix("10.0.0.0/26"))
+	}
+	if err == nil {
+		_, err = sim.AddInstance(ec2sim.Instance{ID: "i-1", Type: "t3.xlarge", Subnet: "subnet-1"})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sim, cloud.New(ec2.New(ec2.Options{
+		Region: "eu-west-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("any", "any", ""),
+	}), cloud.Options{})
+}
+
+// windowsNode is a Windows Node that says to be an instance and takes so many pods.
+func windowsNode(name, providerID string, maxPods int64) *corev1.Node {
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{vpc.LabelOS: vpc.Windows}},
+		Spec:       corev1.NodeSpec{ProviderID: providerID},
+		Status: corev1.NodeStatus{Allocatable: corev1.ResourceList{
+			corev1.ResourcePods: *resource.NewQuantity(maxPods, resource.DecimalSI),
+		}},
+	}
+}
+
+func TestLook(t *testing.T) {
+	const good = "aws:///eu-west-1a/i-1"
+	for name, c := range map[string]struct {
+		nodes    []client.Object
+		prepare  func(*ec2sim.Server) error
+		forecast subnet.Forecast
+		hidden   int
+		odd      []string
+		unread   bool
+	}{
+		"14 slots": {
+			nodes: []client.Object{windowsNode("good", good, 250)}, forecast: subnet.Forecast{Room: 2, Now: 1, Most: 14},
+		},
+		"a kubelet takes 110 pods: seven prefixes": {
+			nodes: []client.Object{windowsNode("good", good, 110)}, forecast: subnet.Forecast{Room: 2, Now: 1, Most: 7},
+		},
+		"odd nodes hide nothing": {
+			nodes: []client.Object{
+				windowsNode("good", good, 250), windowsNode("hybrid", "eks-hybrid:///x", 110), windowsNode("gone", "aws:///eu-west-1a/i-2", 110),
+			},
+			forecast: subnet.Forecast{Room: 2, Now: 1, Most: 14}, odd: []string{"node gone", "node hybrid"},
+		},
+		"a subnet shared with others": {
+			nodes: []client.Object{windowsNode("good", good, 250)},
+			prepare: func(sim *ec2sim.Server) error {
+				_, err := sim.OccupyUnseen("subnet-1", netip.MustParsePrefix("10.0.0.16/28"), netip.MustParsePrefix("10.0.0.32/28"))
+				return err
+			},
+			forecast: subnet.Forecast{Room: 1, Now: 1, Most: 14}, hidden: 32,
+		},
+		"reservations may not be read": {
+			nodes: []client.Object{windowsNode("good", good, 250)},
+			prepare: func(sim *ec2sim.Server) error {
+				sim.Inject(ec2sim.Fault{Kind: ec2sim.Refuse, Action: "GetSubnetCidrReservations", Code: "UnauthorizedOperation"})
+				return nil
+			},
+			forecast: subnet.Forecast{Room: 2, Now: 1, Most: 14}, unread: true,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sim, ec2 := simulated(t)
+			if c.prepare != nil {
+				if err := c.prepare(sim); err != nil {
+					t.Fatal(err)
+				}
+			}
+			report, err := Look(t.Context(), ec2, fake.NewClientBuilder().WithObjects(c.nodes...).Build(), config.ManagedConfigMap)
+			if err != nil || len(report.Subnets) != 1 {
+				t.Fatalf("%+v, %v; want one subnet", report, err)
+			}
+			var odd []string
+			for _, o := range report.Odd {
+				odd = append(odd, o.Name)
+			}
+			got := report.Subnets[0]
+			if diff := cmp.Diff(c.forecast, got.Forecast) + cmp.Diff(c.odd, odd); diff != "" || got.Hidden != c.hidden || (got.Unread != nil) != c.unread {
+				t.Errorf("%d hidden, want %d; unread: %v; differs (-want +got):\n%s", got.Hidden, c.hidden, got.Unread, diff)
+			}
+		})
+	}
+}
+
+func TestLookOfNodesThatAreAllOdd(t *testing.T) {
+	_, ec2 := simulated(t)
+	kube := fake.NewClientBuilder().WithObjects(windowsNode("hybrid", "eks-hybrid:///x", 110)).Build()
+	report, err := Look(t.Context(), ec2, kube, config.ManagedConfigMap)
+	if err != nil || len(report.Subnets) != 0 || len(report.Odd) != 1 || errors.Is(report.Odd[0].Why, nil) {
+		t.Errorf("%+v, %v; want one oddity with its reason", report, err)
+	}
+}

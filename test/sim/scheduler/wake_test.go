@@ -1,0 +1,254 @@
+package scheduler
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	extenderv1 "k8s.io/kube-scheduler/extender/v1"
+)
+
+func TestBindsByTheExtender(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.node("a", 2)
+		w.start(Options{Extender: &fakeExtender{w: w}})
+		w.pod("p")
+		pause(settle)
+		w.isOn("p", "a")
+		if got := w.get("p").Annotations[address]; got == "" {
+			t.Error("it has no address")
+		}
+	})
+}
+
+// changes of a Node, of which none but growth can help a pod that the Node had too little for.
+var nodeChanges = map[string]func(*corev1.Node){
+	"a label": func(n *corev1.Node) { n.Labels["x"] = "y" },
+	"an annotation": func(n *corev1.Node) {
+		n.Annotations = map[string]string{"slotwise.dev/remaining-addresses": "3"}
+	},
+	"a condition": func(n *corev1.Node) {
+		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
+	},
+	"another resource grows": func(n *corev1.Node) { n.Status.Allocatable["cpu"] = quantity(16) },
+	"it shrinks":             func(n *corev1.Node) { n.Status.Allocatable[address] = quantity(0) },
+}
+
+// TestWakesByGrowthOnly is for a pod that NodeResourcesFit has rejected.
+func TestWakesByGrowthOnly(t *testing.T) {
+	for name, change := range nodeChanges {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.node("a", 1)
+				w.pod("first", on("a"))
+				w.start(Options{Extender: &fakeExtender{w: w}})
+				w.pod("p")
+				pause(settle)
+				before := w.attempts("p")
+				w.changeNode("a", change)
+				if got := w.attempts("p"); before != 1 || got != 1 {
+					t.Errorf("it was tried %d times, then %d times, want 1 and 1", before, got)
+				}
+				w.changeNode("a", func(n *corev1.Node) { n.Status.Allocatable[address] = quantity(2) })
+				w.isOn("p", "a")
+			})
+		})
+	}
+}
+
+// TestGrowthThatDoesNotFitWakesNobody: fit.go isSchedulableAfterNodeChange asks for room on
+// the empty node first.
+func TestGrowthThatDoesNotFitWakesNobody(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.node("a", 0)
+		w.start(Options{})
+		w.pod("p", func(p *corev1.Pod) { p.Spec.Containers[0].Resources.Requests[address] = quantity(3) })
+		pause(settle)
+		w.changeNode("a", func(n *corev1.Node) { n.Status.Allocatable[address] = quantity(2) })
+		if got := w.attempts("p"); got != 1 {
+			t.Errorf("it was tried %d times, want 1", got)
+		}
+	})
+}
+
+// TestExtenderRejectionWakesByAnything is for a pod that the extender has turned away. Its
+// own condition is the first of the events.
+func TestExtenderRejectionWakesByAnything(t *testing.T) {
+	for name, change := range nodeChanges {
+		if name == "it shrinks" {
+			continue // then it is NodeResourcesFit that rejects it
+		}
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.node("a", 5)
+				w.start(Options{Extender: &fakeExtender{w: w, filter: refuse}})
+				w.pod("p")
+				pause(time.Minute)
+				before := w.attempts("p")
+				if before != 2 {
+					t.Errorf("it was tried %d times, want 2: by itself, and by its condition", before)
+				}
+				w.changeNode("a", change)
+				if got := w.attempts("p"); got != before+1 {
+					t.Errorf("it was tried %d times after the change, want once", got-before)
+				}
+				w.changeNode("a", func(n *corev1.Node) {
+					for i := range n.Status.Conditions {
+						n.Status.Conditions[i].LastHeartbeatTime.Time = time.Now()
+					}
+				})
+				if got := w.attempts("p"); got != before+1 {
+					t.Error("a heartbeat has it tried")
+				}
+			})
+		})
+	}
+}
+
+// TestPodEventsWake are those of pods, for both kinds of rejection.
+func TestPodEventsWake(t *testing.T) {
+	tests := map[string]struct {
+		extender  bool // it is that which rejects
+		happens   func(*world)
+		wantTried bool
+	}{
+		"fit: a pod goes":          {false, func(w *world) { w.remove("other") }, true},
+		"fit: a pod ends":          {false, func(w *world) { w.setPhase("other", corev1.PodSucceeded) }, true},
+		"fit: a pod changes":       {false, func(w *world) { w.setPhase("other", corev1.PodRunning) }, false},
+		"fit: a pod comes":         {false, func(w *world) { w.pod("another", on("a")) }, false},
+		"extender: a pod goes":     {true, func(w *world) { w.remove("other") }, true},
+		"extender: a pod changes":  {true, func(w *world) { w.setPhase("other", corev1.PodRunning) }, true},
+		"extender: a pod comes":    {true, func(w *world) { w.pod("another", on("a")) }, true},
+		"extender: a pod is asked": {true, func(w *world) { w.pod("another") }, true}, // it is bound
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				e := &fakeExtender{w: w}
+				w.node("a", 2)
+				if test.extender {
+					w.changeNode("a", func(n *corev1.Node) { n.Status.Allocatable[address] = quantity(9) })
+					e.filter = func(pod string, nodes []string) (*extenderv1.ExtenderFilterResult, error) {
+						if pod == "p" {
+							return refuse(pod, nodes)
+						}
+						return &extenderv1.ExtenderFilterResult{NodeNames: &nodes}, nil
+					}
+				}
+				w.pod("other", on("a"))
+				w.pod("third", on("a"))
+				w.start(Options{Extender: e})
+				w.pod("p")
+				pause(time.Minute)
+				before := w.attempts("p")
+				test.happens(w)
+				pause(settle)
+				tried := w.attempts("p") > before || w.get("p").Spec.NodeName != ""
+				if tried != test.wantTried {
+					t.Errorf("tried again: %t, want %t", tried, test.wantTried)
+				}
+			})
+		})
+	}
+}
+
+// TestFlush: without any event a pod is tried after five minutes, at a look each 30 s.
+func TestFlush(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.node("a", 0)
+		w.start(Options{})
+		w.pod("p")
+		pause(5 * time.Minute)
+		if got := w.attempts("p"); got != 1 {
+			t.Errorf("it was tried %d times within 5 minutes, want 1", got)
+		}
+		pause(30 * time.Second)
+		if got := w.attempts("p"); got != 2 {
+			t.Errorf("it was tried %d times within 5.5 minutes, want 2", got)
+		}
+		pause(6 * time.Minute)
+		if got := w.attempts("p"); got != 3 {
+			t.Errorf("it was tried %d times within 11.5 minutes, want 3", got)
+		}
+	})
+}
+
+// TestErrorBackoff: errors in a row double the back-off, and nothing cuts it short.
+func TestErrorBackoff(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.node("a", 5)
+		var at []time.Duration
+		begin := time.Now()
+		w.start(Options{Extender: &fakeExtender{w: w, filter: func(string, []string) (*extenderv1.ExtenderFilterResult, error) {
+			at = append(at, time.Since(begin).Truncate(time.Second))
+			return nil, errors.New("away")
+		}}})
+		w.pod("p")
+		pause(time.Minute)
+		synctest.Wait()
+		// 1, 2, 4, 8, 10, 10 s, cut down to whole windows of 1 s, each of which is over
+		// only at the next one.
+		want := []time.Duration{0, 2, 5, 10, 19, 30, 41, 52}
+		if len(at) != len(want) {
+			t.Fatalf("it was tried at %v, want %v (s)", at, want)
+		}
+		for i := range want {
+			if at[i] != want[i]*time.Second {
+				t.Fatalf("it was tried at %v, want %v (s)", at, want)
+			}
+		}
+		w.changeNode("a", nodeChanges["a label"])
+		if len(at) != len(want) {
+			t.Error("an event has cut the back-off short")
+		}
+	})
+}
+
+// TestIdleSchedulerCutsBackoffShort: with nothing else to do it takes pods out of back-off
+// (SchedulerPopFromBackoffQ), so that each event is an attempt; while it is busy they wait.
+func TestIdleSchedulerCutsBackoffShort(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.node("a", 5)
+		w.start(Options{Extender: &fakeExtender{w: w, filter: refuse}})
+		w.pod("p")
+		pause(time.Minute)
+		before := w.attempts("p")
+		for i := range 5 {
+			w.changeNode("a", func(n *corev1.Node) { n.Labels["x"] = string(rune('a' + i)) })
+		}
+		if got := w.attempts("p") - before; got != 5 {
+			t.Errorf("it was tried %d times for 5 events within 2.5 s, want 5", got)
+		}
+	})
+}
+
+// TestEventsInFlightCount: what happens while a pod is being tried is not lost.
+func TestEventsInFlightCount(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.node("a", 0)
+		w.start(Options{Cycle: time.Second})
+		w.pod("p")
+		pause(time.Second + lag) // the snapshot is taken at the end of the cycle
+		if got := w.attempts("p"); got != 1 {
+			t.Fatalf("it was tried %d times, want 1", got)
+		}
+		var calls atomic.Int64
+		e := &fakeExtender{w: w}
+		e.filter = func(pod string, nodes []string) (*extenderv1.ExtenderFilterResult, error) {
+			if calls.Add(1) == 1 {
+				w.changeNode("b", nodeChanges["a label"]) // takes a while
+				return refuse(pod, nodes)
+			}
+			return &extenderv1.ExtenderFilterResult{NodeNames: &nodes}, nil
+		}
+		w.node("b", 1)
+		w.start(Options{Name: "other", Extender: e})
+		w.pod("q", func(p *corev1.Pod) { p.Spec.SchedulerName = "other" })
+		pause(2 * settle)
+		pause(settle)
+		w.isOn("q", "b")
+	})
+}

@@ -1,0 +1,99 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"slotwise.dev/slotwise/test/sim/history"
+)
+
+// The stack of a panic in a goroutine of a history tells the seed.
+func init() { _ = os.Setenv("GODEBUG", "tracebacklabels=1,"+os.Getenv("GODEBUG")) }
+
+// setting reads a variable of the environment.
+func setting[T any](t *testing.T, name string, parse func(string) (T, error), without T) T {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return without
+	}
+	value, err := parse(text)
+	if err != nil {
+		t.Fatalf("%s=%s: %v", name, text, err)
+	}
+	return value
+}
+
+func parseSeed(text string) (uint64, error) { return strconv.ParseUint(text, 10, 64) }
+
+// TestSim plays random histories, for a minute unless SIM_DURATION says otherwise, from
+// SIM_SEED on or from a random seed. SIM_PARALLEL is how many at once. With SIM_FIRST it
+// ends with the first failure.
+func TestSim(t *testing.T) {
+	c := Campaign{
+		Options:  Options{Build: Slotwise},
+		Duration: setting(t, "SIM_DURATION", time.ParseDuration, time.Minute),
+		Seed:     setting(t, "SIM_SEED", parseSeed, rand.Uint64N(1e9)),
+		Parallel: setting(t, "SIM_PARALLEL", strconv.Atoi, runtime.GOMAXPROCS(0)),
+		First:    os.Getenv("SIM_FIRST") != "",
+		Shrink:   setting(t, "SIM_SHRINK", time.ParseDuration, 2*time.Minute),
+		Out:      os.Stdout,
+	}
+	if testing.Short() {
+		c.Duration = min(c.Duration, 5*time.Second)
+	}
+	for _, f := range c.Run(t) {
+		t.Errorf("seed %d: %v", f.History.Seed, f.Verdict.Kinds())
+	}
+}
+
+// TestRegressions plays the histories that went wrong once.
+func TestRegressions(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			h, err := history.Read(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range attempts {
+				if v := Run(t, h, Options{Build: Slotwise}); len(v.Violations) > 0 {
+					t.Fatalf("%s\n%s", v.Violations[0].Text, v.Story)
+				}
+			}
+		})
+	}
+}
+
+// TestOne plays one history, that of SIM_SEED or the one in the file SIM_HISTORY, and tells
+// everything that happens.
+func TestOne(t *testing.T) {
+	file, seed := os.Getenv("SIM_HISTORY"), os.Getenv("SIM_SEED")
+	if file == "" && (seed == "" || os.Getenv("SIM_DURATION") != "") {
+		t.Skip("SIM_HISTORY or SIM_SEED says which")
+	}
+	h := history.New(setting(t, "SIM_SEED", parseSeed, 0))
+	if file != "" {
+		var err error
+		if h, err = history.Read(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fmt.Println(h.Cluster)
+	tell := func(at time.Duration, text string) { fmt.Printf("%9.3fs  %s\n", at.Seconds(), text) }
+	began := time.Now()
+	v := Run(t, h, Options{Build: Slotwise, Tell: tell})
+	fmt.Printf("%s simulated in %s, trace %x\n", v.Simulated, time.Since(began).Round(time.Millisecond), v.Trace)
+	if len(v.Violations) > 0 {
+		t.Errorf("%d violations: %v\n%s", len(v.Violations), v.Kinds(), v.Story)
+	}
+}

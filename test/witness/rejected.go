@@ -1,0 +1,48 @@
+package witness
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	// beside is how close together two pods are bound of which neither binding could
+	// know of the other. The API server's revisions tell their times to about 0.2 s.
+	beside = time.Second
+	// repair is how long Slotwise and the kubelet may take until a capacity that
+	// somebody else has set is right again.
+	repair = 10 * time.Second
+)
+
+// rejected finds pods that were bound through the extender and did not fit to their
+// kubelet. Of a pod that somebody else has bound that is no wonder.
+func (e evidence) rejected() (found []Violation) {
+	for _, l := range e.pods {
+		if l.Rejected == "" || l.Scheduler != e.world.scheduler || e.outrun(l) {
+			continue
+		}
+		found = append(found, Violation{
+			Kind: Rejected, At: e.clock.NotBefore(l.Alive + 1), Address: l.Address, ENI: e.eni(l),
+			Text: fmt.Sprintf("the kubelet of %s rejected %s, %s", l.Node, l.Name, l.Rejected),
+		})
+	}
+	return found
+}
+
+// outrun says that a rejected pod met what its binding could not know: another pod that
+// came to the node past the extender within the same moment, or a capacity that somebody
+// else had just set to 0.
+func (e evidence) outrun(rejected Life) bool {
+	at := e.clock.NotBefore(rejected.Alive + 1)
+	if e.disturbed(e.eni(rejected), at.Add(-repair), at.Add(beside)) {
+		return true
+	}
+	bound := e.clock.NotBefore(rejected.Bound)
+	return slices.ContainsFunc(e.pods, func(l Life) bool {
+		if l.Node != rejected.Node || l.Bound == 0 || l.Scheduler == e.world.scheduler {
+			return false
+		}
+		return e.clock.NotBefore(l.Bound).Sub(bound).Abs() <= beside
+	})
+}

@@ -1,0 +1,165 @@
+package witness
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"slotwise.dev/slotwise/test/ec2sim"
+)
+
+// Settings are what the ConfigMap says while the system is at rest. Targets that
+// are not positive are not set.
+type Settings struct {
+	Prefixes                      bool
+	WarmPrefix, WarmIP, MinimumIP int
+}
+
+// State is what the API server has of the system at rest.
+type State struct {
+	Nodes []corev1.Node // those with Windows
+	Pods  []corev1.Pod
+	Shown map[string]Shown // by node
+}
+
+// scene is the system at rest, as the API server and EC2 have it.
+type scene struct {
+	State
+	settings   Settings
+	interfaces map[string]ec2sim.Interface // by node
+	rooms      map[string]room             // by subnet
+	told       func(types.UID) bool        // a pod that its address is lost
+}
+
+// Rest finds what is not as it must be once nothing happens any more: EC2, what
+// Slotwise shows, and the pods have to agree to the last slot, and no pod waits
+// that would fit.
+func (w *Witness) Rest(state State, s Settings) (found []Violation) {
+	now := w.scene(state, s)
+	lost := func(eni, text string) {
+		found = append(found, Violation{Kind: SlotLost, Text: text, ENI: eni, At: time.Now()})
+	}
+	if err := w.ec2.Check(); err != nil {
+		lost("", "EC2's own books: "+err.Error())
+	}
+	remaining := map[string]int{}
+	for i := range now.Nodes {
+		n := &now.Nodes[i]
+		if _, exists := now.interfaces[n.Name]; !exists {
+			continue // of an instance that EC2 does not have
+		}
+		b := now.book(n)
+		remaining[n.Name] = b.remaining()
+		for _, text := range b.compare(now.Shown[n.Name], n) {
+			lost(b.eni.ID, n.Name+": "+text)
+		}
+	}
+	for _, text := range now.stuck(remaining, w.world.scheduler) {
+		lost("", text)
+	}
+	return found
+}
+
+// scene adds what EC2 has to what the API server has.
+func (w *Witness) scene(state State, s Settings) *scene {
+	now := &scene{State: state, settings: s, interfaces: map[string]ec2sim.Interface{}, rooms: map[string]room{}}
+	now.told = func(pod types.UID) bool {
+		_, told := w.addressLost.of(pod)
+		return told
+	}
+	interfaces := w.ec2.Interfaces()
+	world := w.known()
+	for name := range world.homes {
+		eni := world.interfaceOf(name, time.Now())
+		if i := slices.IndexFunc(interfaces, func(i ec2sim.Interface) bool { return i.ID == eni }); i >= 0 {
+			now.interfaces[name] = interfaces[i]
+		}
+	}
+	for id, cidr := range world.cidr {
+		now.rooms[id] = roomOf(cidr, interfaces)
+	}
+	return now
+}
+
+// stuck tells of pods that wait although a node has an address left for them.
+func (s *scene) stuck(remaining map[string]int, scheduler string) (texts []string) {
+	waiting := map[string]int{} // by node that has room
+	for i := range s.Pods {
+		p := &s.Pods[i]
+		if p.Spec.NodeName != "" || p.Spec.SchedulerName != scheduler || p.DeletionTimestamp != nil {
+			continue
+		}
+		for j := range s.Nodes {
+			n := &s.Nodes[j]
+			if only := onlyNode(p); only != "" && only != n.Name {
+				continue
+			}
+			if remaining[n.Name] > 0 && labels.SelectorFromSet(p.Spec.NodeSelector).Matches(labels.Set(n.Labels)) {
+				waiting[n.Name]++
+				break
+			}
+		}
+	}
+	for node, n := range waiting {
+		texts = append(texts, fmt.Sprintf("%d pods wait although %s has %d addresses left", n, node, remaining[node]))
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// room is what a subnet can still give.
+type room struct{ addresses, prefixes int }
+
+// roomOf counts the free addresses and the wholly free aligned blocks of a
+// subnet. Amazon keeps its first four addresses and its last.
+func roomOf(cidr netip.Prefix, interfaces []ec2sim.Interface) (r room) {
+	taken := map[netip.Addr]bool{}
+	for _, i := range interfaces {
+		taken[i.Primary] = true
+		for _, a := range i.Addresses {
+			taken[a] = true
+		}
+		for _, p := range i.Prefixes {
+			for a := p.Addr(); p.Contains(a); a = a.Next() {
+				taken[a] = true
+			}
+		}
+	}
+	first := cidr.Addr()
+	for range 4 {
+		taken[first] = true
+		first = first.Next()
+	}
+	free := 0 // of the block that is being counted
+	for a, i := cidr.Addr(), 0; cidr.Contains(a); a, i = a.Next(), i+1 {
+		last := !cidr.Contains(a.Next())
+		if !taken[a] && !last {
+			r.addresses++
+			free++
+		}
+		if i%16 == 15 {
+			if free == 16 {
+				r.prefixes++
+			}
+			free = 0
+		}
+	}
+	return r
+}
+
+// live says that a pod has not ended.
+func live(p *corev1.Pod) bool {
+	return p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed
+}
+
+// annotation is where a pod has its address, and resource what nodes advertise and pods
+// ask for. They are written down once more here on purpose.
+const (
+	annotation = "vpc.amazonaws.com/PrivateIPv4Address"
+	resource   = corev1.ResourceName(annotation)
+)

@@ -1,0 +1,194 @@
+package witness
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// A pod that preempts needs one address, and nothing else is scarce here, so it needs
+// one victim at the most, and none where an address is on its way to it already. It
+// may need more where what it was promised has been lost, see lost; nothing else is
+// excused.
+
+const (
+	// cooled is how long ago at the most a pod ended whose address certainly still
+	// cools, and heard how long ago at the least for everybody to have heard of its end.
+	cooled = 25 * time.Second
+	heard  = 5 * time.Second
+)
+
+// victim says that a pod had to go for another one.
+func (l Life) victim() bool { return l.Marked > 0 && (l.Leaving > 0 || l.Ended > 0) }
+
+// victims lists those of each preemptor, in the order in which they were chosen.
+func (e evidence) victims() map[types.UID][]Life {
+	all := map[types.UID][]Life{}
+	for _, l := range e.pods {
+		if by, known := e.preemptors[l.UID]; known && l.victim() {
+			all[by] = append(all[by], l)
+		}
+	}
+	for _, each := range all {
+		slices.SortFunc(each, func(a, b Life) int { return cmp.Compare(a.Marked, b.Marked) })
+	}
+	return all
+}
+
+// needless finds pods that were evicted for one that did not need it.
+func (e evidence) needless() (found []Violation) {
+	there := presencesOf(e.changes)
+	victims := e.victims()
+	for _, p := range e.pods {
+		mine := victims[p.UID]
+		for i, v := range mine {
+			why := e.promised(p, mine[:i], v, there)
+			if why == "" {
+				why = e.cooling(p, mine[:i], v, there)
+			}
+			if why != "" {
+				found = append(found, Violation{
+					Kind: Needless, At: e.clock.NotBefore(v.Marked), Address: v.Address, ENI: e.eni(v),
+					Text: fmt.Sprintf("%s on %s had to go for %s (%s, priority %d), although %s", v.Name, v.Node, p.Name, p.Scheduler, p.Priority, why),
+				})
+			}
+		}
+	}
+	return found
+}
+
+// promised says which of the earlier victims of a pod will still serve it when the next
+// one is chosen; empty: none.
+func (e evidence) promised(p Life, earlier []Life, next Life, there presences) string {
+	for i, v := range earlier {
+		if e.lost(p, v, i+1, next, there) == "" {
+			return fmt.Sprintf("%s on %s had gone for it %s before", v.Name, v.Node,
+				since(e.clock.NotBefore(v.Marked), e.clock.NotBefore(next.Marked)))
+		}
+	}
+	return ""
+}
+
+// lost says why the place of an earlier victim, the nth, served its preemptor no longer
+// when the next one was chosen; empty where it did.
+func (e evidence) lost(p, v Life, n int, next Life, there presences) string {
+	from := e.clock.NotBefore(v.Marked)
+	to, known := e.clock.NotAfter(next.Marked)
+	eni := e.eni(v)
+	switch {
+	case !known:
+		return "nobody knows when the next was chosen"
+	case !e.useful(there, eni, v.Address, e.clock.NotBefore(next.Marked), to):
+		return "it had no address, or that has left the interface or is of the other mode"
+	case e.ledSince(to).After(from):
+		return "whoever promised it may have gone, and what it knew with it"
+	case e.disturbed(eni, from.Add(-disturbance), to):
+		return "others have meddled with the node"
+	case e.before(p, v, next.Marked) >= n:
+		return "others came before"
+	}
+	return ""
+}
+
+// spared counts the victims that came after others of their preemptors and that are
+// excused, by the reason.
+func (e evidence) spared() map[string]int {
+	there, victims, counts := presencesOf(e.changes), e.victims(), map[string]int{}
+	for _, p := range e.pods {
+		mine := victims[p.UID]
+		for i := 1; i < len(mine); i++ {
+			if e.promised(p, mine[:i], mine[i], there) == "" {
+				counts[e.lost(p, mine[i-1], i, mine[i], there)]++
+			}
+		}
+	}
+	return counts
+}
+
+// disturbance is for how long what is meddled with may have a consequence: a second
+// Node of the instance stays for half a minute.
+const disturbance = 40 * time.Second
+
+// before counts the pods that have the first claim to what comes free on the node of a
+// victim, at a revision: those without an address there, which somebody bound past the
+// extender, and those that are not of a lower priority and came since.
+func (e evidence) before(p, v Life, revision int64) (n int) {
+	for _, l := range e.pods {
+		if l.UID == p.UID || l.Node != v.Node || l.Bound == 0 || l.Bound > revision {
+			continue
+		}
+		switch {
+		case l.From == 0 || l.From > revision: // it waits
+			if l.Ended == 0 || l.Ended > revision {
+				n++
+			}
+		case l.Bound > v.Marked && (l.Priority >= p.Priority || l.Scheduler != e.world.scheduler):
+			n++
+		}
+	}
+	return n
+}
+
+// cooling says that an address cooled on the node of a victim, when it was chosen, to
+// which nobody had a better claim than its preemptor. Whoever asks no extender does not
+// know of it.
+func (e evidence) cooling(p Life, earlier []Life, v Life, there presences) string {
+	at := e.clock.NotBefore(v.Marked)
+	to, known := e.clock.NotAfter(v.Marked)
+	if p.Scheduler != e.world.scheduler || !known || e.ledSince(to).After(at.Add(-cooled)) ||
+		e.disturbed(e.eni(v), at.Add(-disturbance), to) {
+		return ""
+	}
+	cools := 0
+	for _, l := range e.pods {
+		if slices.ContainsFunc(earlier, func(x Life) bool { return x.UID == l.UID }) || !e.rests(l, v, at) {
+			continue
+		}
+		if e.useful(there, e.eni(v), l.Address, at, to) {
+			cools++
+		}
+	}
+	if claims := e.claims(p, v); cools > claims {
+		return fmt.Sprintf("%d addresses cooled there, to which %d others had a claim", cools, claims)
+	}
+	return ""
+}
+
+// rests says that a pod has ended on the node of a victim a while before a time, so that
+// its address cools.
+func (e evidence) rests(l, v Life, at time.Time) bool {
+	if l.UID == v.UID || l.Node != v.Node || l.From == 0 || l.Ended == 0 || l.Ended >= v.Marked {
+		return false
+	}
+	ended, known := e.clock.NotAfter(l.Ended)
+	return known && e.clock.NotBefore(l.Alive+1).After(at.Add(-cooled)) && ended.Before(at.Add(-heard)) && !e.heldAgain(l, v.Marked)
+}
+
+// heldAgain says that another pod has had the address of an ended one by a revision.
+func (e evidence) heldAgain(l Life, revision int64) bool {
+	return slices.ContainsFunc(e.pods, func(x Life) bool {
+		return x.Address == l.Address && x.From > l.From && x.From <= revision
+	})
+}
+
+// claims counts the pods that may have been promised what comes free on the node of a
+// victim when it was chosen: all that wait and are not of a lower priority than its
+// preemptor, and those that are bound and have no address.
+func (e evidence) claims(p, v Life) (n int) {
+	for _, l := range e.pods {
+		gone := l.Ended > 0 && l.Ended <= v.Marked
+		if l.UID == p.UID || l.Created > v.Marked || gone {
+			continue
+		}
+		unbound := l.Bound == 0 || l.Bound > v.Marked
+		waits := unbound && l.Priority >= p.Priority && (l.Only == "" || l.Only == v.Node)
+		bare := !unbound && l.Node == v.Node && (l.From == 0 || l.From > v.Marked)
+		if waits || bare {
+			n++
+		}
+	}
+	return n
+}

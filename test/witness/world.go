@@ -1,0 +1,68 @@
+package witness
+
+import (
+	"net/netip"
+	"time"
+
+	"slotwise.dev/slotwise/test/ec2sim"
+)
+
+// EC2 is what is known of the interfaces: the simulated EC2's exact record.
+type EC2 interface {
+	Changes() []ec2sim.Change
+	Calls() []ec2sim.Call
+	Interfaces() []ec2sim.Interface
+	// Check compares EC2's own books.
+	Check() error
+}
+
+// Clock tells when revisions of the API server were written.
+type Clock interface {
+	// NotBefore is a time at which a revision had certainly not been written yet; zero
+	// where none is known.
+	NotBefore(revision int64) time.Time
+	// NotAfter is a time by which it had certainly been written; false where none is
+	// known yet.
+	NotAfter(revision int64) (time.Time, bool)
+}
+
+// world is which interface and which subnet a node has. Two nodes may have the same
+// interface, and a node another one than before.
+type world struct {
+	homes  map[string][]home       // by node, in the order of time
+	subnet map[string]string       // by ENI
+	kind   map[string]string       // instance type, by ENI
+	cidr   map[string]netip.Prefix // by subnet
+	// scheduler is the one that binds through the extender.
+	scheduler string
+}
+
+// home is the interface of a node since a time.
+type home struct {
+	since time.Time
+	eni   string
+}
+
+func newWorld(scheduler string) world {
+	return world{
+		homes: map[string][]home{}, subnet: map[string]string{}, kind: map[string]string{}, cidr: map[string]netip.Prefix{},
+		scheduler: scheduler,
+	}
+}
+
+// interfaceOf is the interface of a node at a time; that of its beginning where the time
+// is before that, and empty where the node is not known.
+func (w world) interfaceOf(node string, at time.Time) (eni string) {
+	for i, h := range w.homes[node] {
+		if i == 0 || !h.since.After(at) {
+			eni = h.eni
+		}
+	}
+	return eni
+}
+
+// settle makes an interface that of a node from a time on.
+func (w world) settle(node string, eni ec2sim.Interface, since time.Time) {
+	w.homes[node] = append(w.homes[node], home{since, eni.ID})
+	w.subnet[eni.ID], w.kind[eni.ID] = eni.Subnet, eni.Type
+}
