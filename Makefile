@@ -57,6 +57,14 @@ bench: tools ## Measure the extender, the core, and a burst of 1,000 pods. Wants
 chaos: tools ## Let everything fail, and see that no promise is broken. DURATION=5m, SEED=n to do the same again.
 	go run ./test/chaos --duration $(or $(DURATION),5m) $(if $(SEED),--seed $(SEED))
 
+.PHONY: sim
+sim: ## Play random histories of the whole system in virtual time. DURATION=10m, SEED=n to begin with that one.
+	@SIM_DURATION=$(or $(DURATION),10m) SIM_SEED=$(SEED) go test -count=1 -timeout 0 -run '^TestSim$$' -v ./test/sim
+
+.PHONY: breaks
+breaks: ## Put known faults back, one by one, and see that the simulation finds each. BREAK=name for one.
+	go run ./test/breaks $(BREAK)
+
 .PHONY: compat
 compat: tools $(foreach version,$(filter $(OLDER),$(VERSIONS)),$(CONTROLPLANE:%=$(TOOLS)-$(version)/%)) ## Take the walk on the oldest and the newest Kubernetes. VERSIONS="1.30" chooses.
 	test/tools/compat/run $(VERSIONS)

@@ -72,7 +72,7 @@ const skew = time.Hour
 func (l lifetimes) advance(issuer *rotator.CertRotator, data map[string][]byte, now time.Time) (bool, error) {
 	cas, err := certutil.ParseCertsPEM(data[caCert])
 	if err != nil {
-		return false, nil //nolint:nilerr // cert-controller's to mend
+		return false, nil //nolint:nilerr // cert-controller's to fix
 	}
 	current := cas[0]
 	others := slices.DeleteFunc(slices.Clone(cas[1:]), func(ca *x509.Certificate) bool { return now.After(ca.NotAfter) })

@@ -26,8 +26,8 @@
 //
 // # What is answered
 //
-// Refusals that concern a node stand in FailedAndUnresolvableNodes, with one of
-// a few constant texts (see [capacity.Reason]). A request that cannot be answered gets
+// Refusals that concern a node stand in FailedAndUnresolvableNodes, with one of a
+// few constant texts (see [capacity.Reason]). A request that cannot be answered gets
 // status 200 with Error where the verb's result has that member (filter, bind),
 // since kube-scheduler drops the body of any other status. prioritize and
 // preempt have none, so there the status says it (400, 413, 503), and the same

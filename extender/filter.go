@@ -37,9 +37,8 @@ func (h *handler) filter(_ context.Context, x *exchange) error {
 	return nil
 }
 
-// readRooms reads the request and fills x.rooms, one for each name. For a pod
-// that wants no address all of them are the zero capacity.Room, which refuses nobody and
-// prefers nobody.
+// readRooms reads the request and fills x.rooms, one for each name. For a pod that wants
+// no address all of them are the zero capacity.Room: no node is refused or preferred.
 func (h *handler) readRooms(x *exchange) error {
 	if err := x.args.read(&x.body); err != nil {
 		return badRequest{err}

@@ -89,7 +89,7 @@ func (h *handler) serve(name string, answer verb, status func(error) int) http.H
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.Itoa(len(x.answer)))
 		w.WriteHeader(status(err))
-		_, _ = w.Write(x.answer) // a client that went away has nobody to tell
+		_, _ = w.Write(x.answer) // it fails when the client has gone, and then there is no one to tell
 		h.Observe(name, outcomeOf(err), time.Since(start))
 	}
 }
@@ -114,8 +114,8 @@ func (h *handler) readBody(w http.ResponseWriter, r *http.Request, body *bytes.B
 
 // appendError appends what a result with nothing but an Error looks like.
 func appendError(dst []byte, err error) []byte {
-	// The error that AppendQuote can return is of text that is not UTF-8, which
-	// it has mended then.
+	// AppendQuote returns an error of text that is not UTF-8, and has replaced what is
+	// wrong in it then.
 	dst, _ = jsontext.AppendQuote(append(dst, `{"Error":`...), err.Error())
 	return append(dst, '}')
 }

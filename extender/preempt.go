@@ -42,11 +42,12 @@ type preemptionResult struct {
 	NodeNameToMetaVictims map[string]metaVictims
 }
 
-// preempt answers an ExtenderPreemptionResult: of the candidates in the request the
-// one where pods are to be evicted, with those of its victims that have to go, or none. An answer without a
-// node stops kube-scheduler, and leaves the pod its nomination. A candidate without
-// victims would bring nothing, and kube-scheduler gives up the whole preemption when
-// one comes back, so it goes. A pod that wants no address keeps all the others.
+// preempt answers an ExtenderPreemptionResult: of the candidates in the request the one
+// where pods are to be evicted, with those of its victims that have to go, or none. An
+// answer without a node stops kube-scheduler, and leaves the pod its nomination. A
+// candidate without victims would bring nothing, and kube-scheduler gives up the whole
+// preemption when one comes back, so it is left out. For a pod that wants no address all
+// others come back.
 func (h *handler) preempt(_ context.Context, x *exchange) error {
 	var args preemptionArgs
 	if err := json.Unmarshal(x.body.Bytes(), &args); err != nil {

@@ -1,6 +1,7 @@
 package advertise
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"slotwise.dev/slotwise/allocator/kube"
 	"slotwise.dev/slotwise/allocator/vpc"
 )
 
@@ -136,7 +138,7 @@ func TestAdvertise(t *testing.T) {
 			want: []string{
 				"10: shows 9", "10: cannot write 9",
 				"10.5: wrote 9, 5 remain, since 0", "10.5: shows 9",
-				"11: wrote 10, 5 remain, since 0", "11: shows 10",
+				"11.5: wrote 10, 5 remain, since 0", "11.5: shows 10",
 			},
 		},
 		"the Node has gone, and comes back": {
@@ -216,32 +218,26 @@ func TestSeen(t *testing.T) {
 	}
 }
 
-// Growth that comes while figures are read is theirs or the next write's, never nobody's.
+// A node loses an address and gets it back while it is written: pods may have been turned
+// away in between, so that is written, too.
 func TestI8GrowthDuringAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Figures{Total: 10, Remaining: 5, Offers: true})
-		w.options.Source = &late{world: w}
+		w.options.Nodes = slow{w}
 		w.Changed("win-1", false)
+		w.until(0.1)
+		w.Changed("win-1", true)
 		w.until(10)
-		w.want(t, "0: wrote 10, 5 remain, since 0", "0: shows 10", "1: wrote 10, 5 remain, since 1", "1: shows 10")
+		w.want(t, "0.2: wrote 10, 5 remain, since 0", "0.2: shows 10", "0.4: wrote 10, 5 remain, since 0.2", "0.4: shows 10")
 	})
 }
 
-// late is a source whose node loses an address and gets it back just after its figures
-// were read for the first time.
-type late struct {
-	*world
-	read bool
-}
+// slow is an API server that takes 200 ms for a write.
+type slow struct{ *world }
 
-func (l *late) Figures(node string) (Figures, bool) {
-	f, ok := l.world.Figures(node)
-	if !l.read {
-		l.read = true
-		l.Changed(node, true)
-		time.Sleep(100 * time.Millisecond)
-	}
-	return f, ok
+func (s slow) Advertise(ctx context.Context, node string, a kube.Advert) error {
+	time.Sleep(200 * time.Millisecond)
+	return s.world.Advertise(ctx, node, a)
 }
 
 // The lock is not held while the source is asked or told.
@@ -259,15 +255,15 @@ func TestNoLockIsHeldOverTheSource(t *testing.T) {
 	})
 }
 
-// asking is a source that has something to tell whenever it is asked or told.
+// asking is a source that needs the lock whenever it is asked or told.
 type asking struct{ *world }
 
 func (a asking) Figures(node string) (Figures, bool) {
-	a.Changed(node, false)
+	a.Advertiser.note("win-2", false, false)
 	return a.world.Figures(node)
 }
 
 func (a asking) Shows(node string, total int) {
-	a.Changed(node, false)
+	a.Advertiser.note("win-2", false, false)
 	a.world.Shows(node, total)
 }

@@ -31,11 +31,8 @@ const Every = 2 * time.Second
 // overdueAfter is how long after its last progress an attempt is looked up.
 const overdueAfter = 5 * time.Second
 
-// Why a request was not sent.
-var (
-	errNotSent   = errors.New("not bound")
-	errOvertaken = errors.New("another attempt to bind the pod has ended this one")
-)
+// errNotSent is that a request was not sent.
+var errNotSent = errors.New("not bound")
 
 // Node is where a pod is bound.
 type Node interface {
@@ -122,7 +119,7 @@ func (b *Binder) post(ctx context.Context, n Node, a *pods.Attempt, x kube.Bindi
 		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
 	if !a.Current() {
-		return fmt.Errorf("%w: %w", errNotSent, errOvertaken)
+		return fmt.Errorf("%w: %w", errNotSent, pods.ErrOvertaken)
 	}
 	return b.o.API.Bind(ctx, x)
 }

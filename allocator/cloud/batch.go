@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// batcher lets callers that ask about one thing each share calls that ask about
-// many. Its fields above the lock are set once.
+// batcher lets callers that ask about one thing each share calls that ask about many.
+// The fields above the lock do not change.
 type batcher[V any] struct {
-	window time.Duration // how long the first caller waits for company
+	window time.Duration // how long the first caller waits for others
 	size   int           // the most keys of one call
 	slots  chan struct{} // a place for each call in flight
 	fetch  func(ctx context.Context, keys []string) (map[string]V, error)
 
 	mu   sync.Mutex
-	open *batch[V] // the one that still takes callers; nil: none
+	open *batch[V] // the one that callers can join; nil: none
 }
 
 // batch is one call and those who wait for it.
 type batch[V any] struct {
-	ctx     context.Context // ends when nobody waits any more
+	ctx     context.Context // ends when no caller waits any more
 	cancel  context.CancelFunc
 	keys    []string
 	known   map[string]bool
 	callers int
-	full    chan struct{} // closed when no key may come in any more
+	full    chan struct{} // closed when it has as many keys as a call can
 	done    chan struct{} // closed when found and err are set
 	found   map[string]V
 	err     error
@@ -35,8 +35,8 @@ func newBatcher[V any](window time.Duration, size, calls int, fetch func(context
 	return &batcher[V]{window: window, size: size, slots: make(chan struct{}, calls), fetch: fetch}
 }
 
-// get returns what a shared call found under a key, and whether it found it.
-// The end of ctx ends the waiting of this caller only.
+// get returns what a shared call found under a key, and whether it found it. When ctx
+// ends, only this caller stops waiting.
 func (b *batcher[V]) get(ctx context.Context, key string) (V, bool, error) {
 	t := b.join(key)
 	defer b.leave(t)
@@ -50,7 +50,7 @@ func (b *batcher[V]) get(ctx context.Context, key string) (V, bool, error) {
 	}
 }
 
-// join enters a caller in the open batch, or in a new one.
+// join adds a caller to the open batch, or to a new one.
 func (b *batcher[V]) join(key string) *batch[V] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -72,7 +72,7 @@ func (b *batcher[V]) join(key string) *batch[V] {
 	return t
 }
 
-// leave ends the call when its last caller goes.
+// leave ends the call when its last caller leaves.
 func (b *batcher[V]) leave(t *batch[V]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -80,18 +80,17 @@ func (b *batcher[V]) leave(t *batch[V]) {
 		return
 	}
 	t.cancel()
-	b.shut(t)
+	b.shutLocked(t)
 }
 
-// shut lets nobody into a batch any more. The batcher is locked.
-func (b *batcher[V]) shut(t *batch[V]) {
+// shutLocked keeps further callers out of a batch. Caller holds b.mu.
+func (b *batcher[V]) shutLocked(t *batch[V]) {
 	if b.open == t {
 		b.open = nil
 	}
 }
 
-// run makes the call of a batch. Until there is a place for it, more callers may
-// join.
+// run makes the call of a batch. More callers may join until it starts.
 func (b *batcher[V]) run(t *batch[V]) {
 	defer close(t.done)
 	select {
@@ -101,7 +100,7 @@ func (b *batcher[V]) run(t *batch[V]) {
 	b.slots <- struct{}{}
 	defer func() { <-b.slots }()
 	b.mu.Lock()
-	b.shut(t)
+	b.shutLocked(t)
 	b.mu.Unlock()
 	if t.err = t.ctx.Err(); t.err == nil {
 		t.found, t.err = b.fetch(t.ctx, t.keys)

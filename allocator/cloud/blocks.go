@@ -7,8 +7,8 @@ import (
 	"slotwise.dev/slotwise/allocator/ledger"
 )
 
-// answered reads the blocks that EC2 says it has assigned: as many as were asked
-// for, each once.
+// answered reads the blocks that EC2 says it has assigned. They must be as many as were
+// asked for, and all different.
 func answered(kind ledger.Kind, want int, texts []string) ([]netip.Prefix, error) {
 	if len(texts) != want {
 		return nil, fmt.Errorf("EC2 answered with %d of kind %v where %d were asked for", len(texts), kind, want)

@@ -17,9 +17,9 @@ type Bucket struct {
 	PerSecond float64 // calls a second after that
 }
 
-// fairShare keeps the less urgent from waiting for ever: one contested token in
-// so many goes to whoever has waited longest, however urgent. The others, the
-// most of what there is, go by urgency.
+// fairShare keeps the less urgent from waiting for ever: of the tokens that several
+// wait for, one in so many goes to the one that has waited longest. All others go by
+// urgency.
 const fairShare = 8
 
 // bucket hands out the tokens of one API action.
@@ -28,7 +28,7 @@ type bucket struct {
 	limiter   *rate.Limiter
 	pace      pace
 	waiters   []*waiter // in the order of their arrival
-	armed     bool      // a timer will hand out the next token
+	timed     bool      // a timer will hand out the next token
 	contested int       // tokens handed out while several waited
 }
 
@@ -61,8 +61,7 @@ func (b *bucket) take(ctx context.Context, u *Urgency) error {
 	}
 }
 
-// leave takes back a waiter. If it got a token meanwhile, another one may have
-// it.
+// leave removes a waiter. If it got a token meanwhile, another one gets it.
 func (b *bucket) leave(w *waiter) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -73,9 +72,8 @@ func (b *bucket) leave(w *waiter) {
 	}
 }
 
-// throttled slows the bucket down after EC2 has throttled a call that was sent
-// at a time. EC2's own bucket was empty then, so what is left in this one is
-// worth nothing.
+// throttled slows the bucket down after EC2 has throttled a call that was sent at
+// a time. EC2's own bucket was empty then, so this one is emptied too.
 func (b *bucket) throttled(sent time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -88,29 +86,29 @@ func (b *bucket) throttled(sent time.Time) {
 	b.pace = slower
 }
 
-// pourLocked hands out what tokens there are, and sees to it that it is called
-// again when the next one is there. Caller holds b.mu.
+// pourLocked hands out the tokens that there are, and starts a timer for the next
+// one. Caller holds b.mu.
 func (b *bucket) pourLocked() {
-	for len(b.waiters) > 0 && !b.armed {
+	for len(b.waiters) > 0 && !b.timed {
 		now := time.Now()
 		b.limiter.SetLimitAt(now, rate.Limit(b.pace.at(now)))
 		token := b.limiter.ReserveN(now, 1)
 		if wait := token.DelayFrom(now); wait > 0 {
 			token.CancelAt(now)
-			b.armLocked(wait)
+			b.startTimerLocked(wait)
 			return
 		}
 		b.grantLocked()
 	}
 }
 
-// armLocked has the next token handed out when it is there. Caller holds b.mu.
-func (b *bucket) armLocked(wait time.Duration) {
-	b.armed = true
+// startTimerLocked has the next token handed out when it is there. Caller holds b.mu.
+func (b *bucket) startTimerLocked(wait time.Duration) {
+	b.timed = true
 	time.AfterFunc(wait, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.armed = false
+		b.timed = false
 		b.pourLocked()
 	})
 }
@@ -122,8 +120,9 @@ func (b *bucket) grantLocked() {
 	b.waiters = slices.Delete(b.waiters, i, i+1)
 }
 
-// turnLocked finds the waiter whose turn it is: the most urgent now, the first
-// come among equals, and every so often the first come of all. Caller holds b.mu.
+// turnLocked finds the waiter whose turn it is: the most urgent one now, of equals the
+// one that has waited longest, and sometimes the one that has waited longest of all
+// (see fairShare). Caller holds b.mu.
 func (b *bucket) turnLocked() int {
 	if len(b.waiters) == 1 {
 		return 0

@@ -55,11 +55,11 @@ func DefaultBuckets() map[Action]Bucket {
 	}
 }
 
-// DefaultBatchWindow is short beside an EC2 call, and long enough for the
-// lookups of many nodes to meet when a cluster starts.
+// DefaultBatchWindow is short compared with an EC2 call, and long enough for the
+// lookups of many nodes to share calls when a cluster starts.
 const DefaultBatchWindow = 20 * time.Millisecond
 
-// Options are the knobs of a Client. The zero value is good.
+// Options are the settings of a Client. The zero value has the defaults.
 type Options struct {
 	// Buckets are the token buckets that differ from DefaultBuckets.
 	Buckets map[Action]Bucket
@@ -90,7 +90,7 @@ type Client struct {
 
 	instances  *batcher[types.Instance]
 	types      *batcher[types.InstanceTypeInfo]
-	interfaces *batcher[sighting]
+	interfaces *batcher[described]
 	limits     sync.Map // instance type -> Limits; a type never changes
 }
 
@@ -112,9 +112,9 @@ func New(api API, opts Options) *Client {
 	return c
 }
 
-// readRetryer repeats reads whose connection or server failed, as the SDK does
-// of itself, within the SDK's own budget of retries for the whole process. It
-// leaves throttled reads alone: those wait for their bucket, which slows down.
+// readRetryer repeats reads whose connection or server failed, as the SDK does by
+// default, within the SDK's own budget of retries for the whole process. It does not
+// repeat throttled reads: those wait for their bucket, which slows down.
 func readRetryer() aws.Retryer {
 	throttled := retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 		if Classify(wrap("", "", err)) == RetryLater {
@@ -132,10 +132,10 @@ func readRetryer() aws.Retryer {
 // wait themselves. The caller then plans what to ask for, so that what came up
 // while it waited goes into the same call.
 //
-// While tokens are short, each goes to the caller that is the most urgent at
-// the moment when it is there, first come first served among equals; one token
-// in eight goes to whoever has waited longest. The caller keeps u up to date
-// while it waits. An error is that of ctx.
+// While tokens are short, each goes to the caller that is the most urgent at that
+// moment, of equals to the one that has waited longest; one token in eight goes to the
+// one that has waited longest of all. The caller keeps u up to date while it waits. An
+// error is that of ctx.
 func (c *Client) Admit(ctx context.Context, action Action, u *Urgency) error {
 	if err := c.buckets[action].take(ctx, u); err != nil {
 		return fmt.Errorf("wait for a turn to call %s: %w", action, err)
@@ -143,8 +143,8 @@ func (c *Client) Admit(ctx context.Context, action Action, u *Urgency) error {
 	return nil
 }
 
-// call makes one call of EC2, tells of it, and slows the action's bucket down
-// if EC2 throttles. It also returns when the call was sent.
+// call makes one call of EC2, reports it to Options.Observe, and slows the action's
+// bucket down if EC2 throttles. It also returns when the call was sent.
 func call[Out any](ctx context.Context, c *Client, action Action, id string, f func(context.Context) (Out, error)) (Out, time.Time, error) {
 	sent := time.Now()
 	out, err := f(ctx)
@@ -179,8 +179,8 @@ type paginator[Out any] interface {
 	NextPage(context.Context, ...func(*ec2.Options)) (Out, error)
 }
 
-// pages follows a paginator to its end. Each page waits for a token, and a page
-// that EC2 throttles for the next one, until ctx ends.
+// pages follows a paginator to its end. Each page waits for a token; a page that EC2
+// throttles waits for the next token, until ctx ends.
 func pages[Out any](ctx context.Context, c *Client, action Action, id string, p paginator[Out], each func(page Out, sent time.Time)) error {
 	repeat := func(o *ec2.Options) { o.Retryer = c.retryer }
 	for p.HasMorePages() {

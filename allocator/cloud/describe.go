@@ -14,8 +14,8 @@ import (
 	"slotwise.dev/slotwise/allocator/ledger"
 )
 
-// Lookups filter by id rather than name the ids: one id that EC2 does not know
-// then is merely absent, where a named one would fail the whole call.
+// Lookups filter by id: an id that EC2 does not know is then absent from the answer.
+// Were the ids named in the request, one that is unknown would fail the whole call.
 
 // Instance is an EC2 instance.
 type Instance struct {
@@ -141,8 +141,8 @@ func (c *Client) describeTypes(ctx context.Context, names []string) (map[string]
 	return found, err
 }
 
-// sighting is an interface with the time at which EC2 was asked for it.
-type sighting struct {
+// described is an interface with the time at which EC2 was asked for it.
+type described struct {
 	types.NetworkInterface
 	asOf time.Time
 }
@@ -168,10 +168,10 @@ func (c *Client) Interface(ctx context.Context, eni string) (Interface, error) {
 	return i, nil
 }
 
-func (c *Client) describeInterfaces(ctx context.Context, enis []string) (map[string]sighting, error) {
-	found := map[string]sighting{}
+func (c *Client) describeInterfaces(ctx context.Context, enis []string) (map[string]described, error) {
+	found := map[string]described{}
 	err := c.eachInterface(ctx, "", "network-interface-id", enis, func(i types.NetworkInterface, sent time.Time) {
-		found[aws.ToString(i.NetworkInterfaceId)] = sighting{i, sent}
+		found[aws.ToString(i.NetworkInterfaceId)] = described{i, sent}
 	})
 	return found, err
 }

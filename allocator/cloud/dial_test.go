@@ -70,7 +70,7 @@ func TestDialWithoutARegion(t *testing.T) {
 	isolate(t)
 	_, err := Dial(t.Context(), "", "")
 	if err == nil || !strings.Contains(err.Error(), "AWS_REGION") {
-		t.Errorf("the error does not name the mend: %v", err)
+		t.Errorf("the error does not name the fix: %v", err)
 	}
 }
 

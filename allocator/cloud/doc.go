@@ -2,7 +2,7 @@
 // instance, its type, its network interface and its subnet are, and the two
 // calls that change a slot.
 //
-// Three things are settled here so that nobody else has to think of them:
+// It takes care of three things, so that its callers need not:
 //
 //   - Cost. Lookups by id share calls, and each API action has a token bucket
 //     that slows down while EC2 throttles.
@@ -12,6 +12,6 @@
 //     change is never repeated here or in the SDK: if its answer is lost, it may
 //     have been done.
 //
-// Only the allocator comes in. What the answers mean for a node is decided in
-// allocator/ledger and allocator/subnet; nothing is logged here.
+// Packages of the allocator use it, and no others. What the answers mean for a
+// node is decided in allocator/ledger and allocator/subnet. Nothing is logged here.
 package cloud

@@ -11,7 +11,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// Class is what an error of EC2 leaves to do.
+// Class says what can be done after an error of EC2.
 type Class uint8
 
 const (
@@ -27,7 +27,7 @@ const (
 	// Gone means: EC2 does not know the thing, or no longer. EC2 may also not know a
 	// thing yet in the first seconds of its life.
 	Gone
-	// Refused means: not done, and will not be until a person mends something.
+	// Refused means: not done, and will not be until a person fixes something.
 	Refused
 	// Lost means: no answer, or none that can be trusted. A change may have been done:
 	// look it up.
@@ -38,8 +38,8 @@ func (c Class) String() string {
 	return [...]string{"none", "retry-later", "no-room", "out-of-step", "gone", "refused", "lost"}[c]
 }
 
-// Error is a call of EC2 that gave no result. Its text names the action, what
-// it was about, and the mend.
+// Error is a call of EC2 that gave no result. Its text names the action, what it was
+// about, and the fix.
 type Error struct {
 	Class  Class
 	Action Action
@@ -53,13 +53,13 @@ func (e *Error) Error() string {
 	if e.About != "" {
 		what += " " + e.About
 	}
-	return fmt.Sprintf("%s: %s: %s", what, reason(e.Err), e.mend())
+	return fmt.Sprintf("%s: %s: %s", what, reason(e.Err), e.fix())
 }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Classify says what an error leaves to do. Errors that are not from this
-// package, such as the end of a context, are Lost: nothing is known.
+// Classify says what can be done after an error. Errors that are not from this package,
+// such as the end of a context, are Lost: nothing is known.
 func Classify(err error) Class {
 	if err == nil {
 		return None
@@ -70,7 +70,7 @@ func Classify(err error) Class {
 	return Lost
 }
 
-// about names the id in an error that a shared call has given to many.
+// about names the id in an error of a call that many ids share.
 func about(err error, id string) error {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
@@ -114,8 +114,8 @@ var classes = map[string]Class{
 }
 
 // noRoomText is how EC2 also says that a subnet is full: with the code
-// InvalidParameterValue, which means a dozen other things. No code tells this
-// one apart, so here alone the message is read.
+// InvalidParameterValue, which means many other things. Only the message tells this
+// case from those, so here, and nowhere else, the message is read.
 const noRoomText = "aren't sufficient free Ipv4 addresses or prefixes"
 
 func classOf(code, message string, status int) Class {
@@ -134,7 +134,7 @@ func classOf(code, message string, status int) Class {
 	return Refused
 }
 
-func (e *Error) mend() string {
+func (e *Error) fix() string {
 	switch e.Class {
 	case RetryLater:
 		return "EC2 throttles the account; it is tried again more slowly. If it lasts, ask AWS for a higher request rate"
@@ -145,7 +145,7 @@ func (e *Error) mend() string {
 	case Gone:
 		return "EC2 does not know it"
 	case Refused:
-		return e.mendRefused()
+		return e.fixRefused()
 	case None, Lost:
 		if e.Action == Assign || e.Action == Unassign {
 			return "it may have been done; the interface is looked up before anything else is asked of it"
@@ -154,7 +154,7 @@ func (e *Error) mend() string {
 	return "it is asked again"
 }
 
-func (e *Error) mendRefused() string {
+func (e *Error) fixRefused() string {
 	switch e.Code {
 	case "UnauthorizedOperation", "AccessDenied":
 		return fmt.Sprintf("allow ec2:%s to the identity that Slotwise runs as", e.Action)
@@ -175,8 +175,8 @@ func status(err error) int {
 	return 0
 }
 
-// reason is the kernel of an error of the SDK, whose own text begins with the
-// service, the operation and the state of the retries.
+// reason is the part of an SDK error that says what went wrong. The SDK's own text
+// begins with the service, the operation and the state of the retries.
 func reason(err error) string {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		text := fmt.Sprintf("%s: %s", api.ErrorCode(), api.ErrorMessage())

@@ -27,24 +27,24 @@ func TestClassify(t *testing.T) {
 		message string
 		want    Class
 	}{
-		"throttled":                    {status: 503, code: "RequestLimitExceeded", want: RetryLater},
-		"throttled by the other name":  {status: 400, code: "Throttling", want: RetryLater},
-		"no /28":                       {status: 400, code: "InsufficientCidrBlocks", want: NoRoom},
-		"no address":                   {status: 400, code: "InsufficientFreeAddressesInSubnet", want: NoRoom},
-		"no room, in words":            {status: 400, code: "InvalidParameterValue", message: "There aren't sufficient free Ipv4 addresses or prefixes", want: NoRoom},
-		"unassign what is not there":   {status: 400, code: "InvalidParameterValue", message: "Some of [10.0.0.5] are not assigned to interface eni-1", want: OutOfStep},
-		"the ENI's slots are full":     {status: 400, code: "PrivateIpAddressLimitExceeded", want: OutOfStep},
-		"no such ENI":                  {status: 400, code: "InvalidNetworkInterfaceID.NotFound", want: Gone},
-		"no such instance":             {status: 400, code: "InvalidInstanceID.NotFound", want: Gone},
-		"no such subnet":               {status: 400, code: "InvalidSubnetID.NotFound", want: Gone},
-		"not allowed":                  {status: 403, code: "UnauthorizedOperation", want: Refused},
-		"bad credentials":              {status: 401, code: "AuthFailure", want: Refused},
-		"no subscription":              {status: 401, code: "OptInRequired", want: Refused},
-		"a code of the future":         {status: 400, code: "NeverHeardOf", want: Refused},
-		"EC2 broke down":               {status: 500, code: "InternalError", want: Lost},
-		"EC2 is overloaded":            {status: 503, code: "Unavailable", want: Lost},
-		"a server's code we know not":  {status: 500, code: "NeverHeardOf", want: Lost},
-		"an answer of somebody else's": {status: 403, code: "UnknownError", want: Lost},
+		"throttled":                   {status: 503, code: "RequestLimitExceeded", want: RetryLater},
+		"throttled by the other name": {status: 400, code: "Throttling", want: RetryLater},
+		"no /28":                      {status: 400, code: "InsufficientCidrBlocks", want: NoRoom},
+		"no address":                  {status: 400, code: "InsufficientFreeAddressesInSubnet", want: NoRoom},
+		"no room, in words":           {status: 400, code: "InvalidParameterValue", message: "There aren't sufficient free Ipv4 addresses or prefixes", want: NoRoom},
+		"unassign what is not there":  {status: 400, code: "InvalidParameterValue", message: "Some of [10.0.0.5] are not assigned to interface eni-1", want: OutOfStep},
+		"the ENI's slots are full":    {status: 400, code: "PrivateIpAddressLimitExceeded", want: OutOfStep},
+		"no such ENI":                 {status: 400, code: "InvalidNetworkInterfaceID.NotFound", want: Gone},
+		"no such instance":            {status: 400, code: "InvalidInstanceID.NotFound", want: Gone},
+		"no such subnet":              {status: 400, code: "InvalidSubnetID.NotFound", want: Gone},
+		"not allowed":                 {status: 403, code: "UnauthorizedOperation", want: Refused},
+		"bad credentials":             {status: 401, code: "AuthFailure", want: Refused},
+		"no subscription":             {status: 401, code: "OptInRequired", want: Refused},
+		"a code of the future":        {status: 400, code: "NeverHeardOf", want: Refused},
+		"EC2 broke down":              {status: 500, code: "InternalError", want: Lost},
+		"EC2 is overloaded":           {status: 503, code: "Unavailable", want: Lost},
+		"a server's code we know not": {status: 500, code: "NeverHeardOf", want: Lost},
+		"an answer that is not EC2's": {status: 403, code: "UnknownError", want: Lost},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestClassifyWithoutACode(t *testing.T) {
 		"connection lost":     {err: wrap(Assign, "eni-1", sending), want: Lost},
 		"garbled answer":      {err: wrap(Assign, "eni-1", &smithy.DeserializationError{Err: errors.New("XML")}), want: Lost},
 		"the caller went":     {err: wrap(Assign, "eni-1", &smithy.CanceledError{Err: context.Canceled}), want: Lost},
-		"of somebody else's":  {err: errors.New("no idea"), want: Lost},
+		"of another package":  {err: errors.New("no idea"), want: Lost},
 		"end of the waiting":  {err: context.DeadlineExceeded, want: Lost},
 		"named for one of it": {err: about(wrap(DescribeInstances, "", sending), "i-1"), want: Lost},
 	}
@@ -82,7 +82,7 @@ func TestClassifyWithoutACode(t *testing.T) {
 	}
 }
 
-// An operator reads the text: it names the action, the thing and the mend, and
+// An operator reads the text: it names the action, the thing and the fix, and
 // nothing of the SDK's inner life.
 func TestErrorText(t *testing.T) {
 	cases := map[string]struct {

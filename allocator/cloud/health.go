@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// recoveryPause is between two announcements that EC2 answers again: where it
-// answers now and then, that is no news each time.
+// recoveryPause is the least time between two announcements that EC2 answers again:
+// where it answers only now and then, those who wait are not woken each time.
 const recoveryPause = 5 * time.Second
 
-// health tells those who wait longer and longer for EC2 that an action of it
-// answers again: one success shows it to all.
+// health tells those who wait before they ask EC2 again, longer each time, that an action
+// answers: the success of one is announced to all.
 type health struct {
 	mu        sync.Mutex
-	failing   map[Action]bool // without an answer since the last one
+	failing   map[Action]bool // whose last call got no answer
 	announced time.Time
 	recovered chan struct{} // closed with the next announcement
 }
@@ -22,7 +22,7 @@ func newHealth() *health {
 	return &health{failing: map[Action]bool{}, recovered: make(chan struct{})}
 }
 
-// note takes in what became of a call. A refusal is an answer, too.
+// note records the result of a call. A refusal is an answer, too.
 func (h *health) note(action Action, class Class, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -41,7 +41,7 @@ func (h *health) note(action Action, class Class, now time.Time) {
 	}
 }
 
-// Recovered returns what is closed when EC2 next answers after it did not.
+// Recovered returns a channel that is closed when EC2 next answers after it did not.
 func (c *Client) Recovered() <-chan struct{} {
 	c.health.mu.Lock()
 	defer c.health.mu.Unlock()

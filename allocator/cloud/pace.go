@@ -2,11 +2,10 @@ package cloud
 
 import "time"
 
-// When EC2 throttles, a bucket's rate is cut to half, and the more quickly it
-// grows again the longer EC2 has not throttled: with the square of the time, so
-// that it feels its way where the limit was just met, and is back at its full
-// rate two minutes after the last throttling at the latest. Against a limit of
-// a tenth of the full rate, about one call in nine is throttled.
+// When EC2 throttles, a bucket's rate is cut to half. It grows again with the square
+// of the time since: slowly at first, near the limit that was just reached, then faster,
+// and it is back at the full rate two minutes after the last throttling at the latest.
+// Against a limit of a tenth of the full rate, about one call in nine is throttled.
 const (
 	paceCut      = 0.5
 	paceFloor    = 0.05 // of the full rate
@@ -30,9 +29,9 @@ func (p pace) at(now time.Time) float64 {
 	return min(p.full, p.base+p.full*t*t)
 }
 
-// throttled is the pace after EC2 has throttled a call that was sent at a time.
-// Calls that were under way when the pace was cut say nothing about the pace
-// since then, and change nothing.
+// throttled is the pace after EC2 has throttled a call that was sent at a time. Calls
+// that were under way when the pace was cut say nothing about the pace since then, and
+// do not change it.
 func (p pace) throttled(sent, now time.Time) pace {
 	if !sent.After(p.cut) {
 		return p

@@ -24,7 +24,7 @@ type Subnet struct {
 	Used             []netip.Prefix            // primary addresses and secondary IPs (/32), prefixes (/28)
 	Interfaces       map[string][]netip.Prefix // the same by interface, without the primary addresses
 	Reservations     []subnet.Reservation
-	Unread           error     // why EC2 does not tell the reservations; nil: it does
+	Unread           error     // why EC2 does not show the reservations; nil: it does
 	AsOf             time.Time // before the first request was sent; EC2 may lag behind it
 }
 
@@ -38,9 +38,8 @@ func (s Subnet) Map() *subnet.Map {
 	return m
 }
 
-// Subnet looks a subnet up, with three reads side by side; they are as many
-// calls as there are pages of interfaces, and two more. A missing subnet is
-// Gone.
+// Subnet looks a subnet up, with three reads at the same time: as many calls as there
+// are pages of interfaces, and two more. A missing subnet is Gone.
 func (c *Client) Subnet(ctx context.Context, id string) (Subnet, error) {
 	s := Subnet{ID: id, Interfaces: map[string][]netip.Prefix{}, AsOf: time.Now()}
 	group, ctx := errgroup.WithContext(ctx)
@@ -48,7 +47,7 @@ func (c *Client) Subnet(ctx context.Context, id string) (Subnet, error) {
 	group.Go(func() error { return c.describeUse(ctx, &s) })
 	group.Go(func() (err error) {
 		s.Reservations, err = c.reservations(ctx, id)
-		if Classify(err) == Refused { // as to one with whom the subnet is shared: none are known
+		if Classify(err) == Refused { // as in a subnet that another account shares: none are known
 			s.Unread, err = err, nil
 		}
 		return err
@@ -59,7 +58,7 @@ func (c *Client) Subnet(ctx context.Context, id string) (Subnet, error) {
 	return s, nil
 }
 
-// describeSubnet fills in what DescribeSubnets tells.
+// describeSubnet fills in what DescribeSubnets shows.
 func (c *Client) describeSubnet(ctx context.Context, s *Subnet) error {
 	var found *types.Subnet
 	p := ec2.NewDescribeSubnetsPaginator(c.api, &ec2.DescribeSubnetsInput{

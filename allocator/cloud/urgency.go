@@ -7,8 +7,8 @@ import (
 )
 
 // Urgency is what a caller of Admit would use its turn for. The caller keeps it up to
-// date while it waits, from any goroutine: what comes up meanwhile may be more urgent
-// than what it came for. The zero value is the most urgent purpose, ledger.Restoring.
+// date while it waits, from any goroutine: something more urgent may come up meanwhile.
+// The zero value is the most urgent purpose, ledger.Restoring.
 type Urgency struct{ purpose atomic.Uint32 }
 
 // Set notes what the turn would be used for now.

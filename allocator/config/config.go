@@ -73,5 +73,5 @@ func ReadSettings(ctx context.Context, from client.Reader, configMap types.Names
 	return s, nil
 }
 
-// Ignore takes no notice of settings that cannot be read: somebody else tells of them.
+// Ignore is for a reader of settings that does not report what cannot be read.
 func Ignore(*corev1.ConfigMap, settings.Problem) {}

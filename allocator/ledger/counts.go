@@ -1,13 +1,9 @@
 package ledger
 
-import (
-	"slices"
+import "k8s.io/apimachinery/pkg/types"
 
-	"k8s.io/apimachinery/pkg/types"
-)
-
-// Counts sums up a ledger. It is a value: a filter of thousands of nodes reads
-// one per node and computes nothing twice.
+// Counts sums up a ledger. It is a value: a filter of thousands of nodes reads one per
+// node and computes nothing twice.
 type Counts struct {
 	Mode         Kind
 	Slots        int // usable slots of the ENI
@@ -26,7 +22,7 @@ type Counts struct {
 
 // Counts sums the ledger up as it stands.
 func (l *Ledger) Counts() Counts {
-	c := Counts{Mode: l.mode, Slots: l.slots, Waiting: len(l.waiting), InUse: len(l.holders), Away: len(l.resting)}
+	c := Counts{Mode: l.mode, Slots: l.slots, Waiting: len(l.waiting), InUse: len(l.holders), Away: len(l.away)}
 	for _, b := range l.blocks {
 		if b.kind() == Prefix {
 			c.Prefixes++
@@ -61,22 +57,22 @@ func (c Counts) Blocks() int {
 	return c.SecondaryIPs
 }
 
-// Need is how many blocks the waiting pods need beyond what is free or on its
-// way, whether or not the ENI has slots for them.
+// Need is how many blocks the waiting pods need beyond what is free or on its way,
+// whether or not the ENI has slots for them.
 func (c Counts) Need() int {
 	return c.Mode.BlocksFor(max(0, c.Waiting-c.Free-c.Arriving*c.Mode.Addresses()))
 }
 
-// Remaining is the true remaining capacity in pods: what is free, what is on
-// its way and what the empty slots can still take, less the pods that wait.
-// room is how many blocks the subnet can still give to this ENI.
+// Remaining is the true remaining capacity in pods: what is free, what is on its way and
+// what the empty slots can still take, less the pods that wait. room is how many blocks
+// the subnet can still give to this ENI.
 func (c Counts) Remaining(room int) int {
 	return c.Free + c.Mode.Addresses()*(c.Arriving+max(0, min(c.Open, room))) - c.Waiting
 }
 
-// After is what the ledger will count once the given pods have ended, all that cools
-// has cooled down, and the blocks that go are gone, and how many blocks of the mode's kind the subnet gets back
-// with that.
+// After is what the ledger will count once the given pods have ended, all that cools has
+// cooled down, and the blocks that go are gone; returned is how many blocks of the
+// mode's kind the subnet gets back with that.
 func (l *Ledger) After(victims []types.UID) (c Counts, returned int) {
 	c = l.Counts()
 	c.Cooling = 0
@@ -92,17 +88,4 @@ func (l *Ledger) After(victims []types.UID) (c Counts, returned int) {
 		}
 	}
 	return c, returned
-}
-
-// heldBy counts the addresses of a block that the given pods hold.
-func (b *block) heldBy(pods []types.UID) (n int) {
-	if len(pods) == 0 || b.held == 0 {
-		return 0
-	}
-	for _, x := range b.addresses {
-		if x.holder != "" && slices.Contains(pods, x.holder) {
-			n++
-		}
-	}
-	return n
 }

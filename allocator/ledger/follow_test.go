@@ -23,7 +23,7 @@ func TestFollow(t *testing.T) {
 			want: Drift{Appeared: blocks("10.0.0.16/28")}, free: 16,
 		},
 		"what cools in it goes on cooling": {
-			ledger: resting(on(14, Prefix, nil), "10.0.0.17"), observed: []string{"10.0.0.16/28"},
+			ledger: coolingAway(on(14, Prefix, nil), "10.0.0.17"), observed: []string{"10.0.0.16/28"},
 			want: Drift{Appeared: blocks("10.0.0.16/28")}, free: 15, cooling: 1,
 		},
 		"what was given back is gone": {
@@ -47,8 +47,8 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// resting lets a pod end whose address is in no block.
-func resting(l *Ledger, a string) *Ledger {
+// coolingAway lets a pod end whose address is on no block of the ENI.
+func coolingAway(l *Ledger, a string) *Ledger {
 	l.Hold("ended", netip.MustParseAddr(a), l.mode, epoch)
 	l.End("ended", epoch)
 	return l

@@ -7,19 +7,18 @@ import (
 
 // Plan says which EC2 call to make next, if any.
 //
-// want is how many blocks of the mode's kind the warm pool asks the ENI to
-// have, with what pods hold included; room is how many more the subnet can
-// give to this node. Pods that wait come first, then slots are cleared of the
-// other mode's idle blocks, then the pool is warmed, then surplus is given
-// back. While a call is in flight or in doubt nothing is planned: one mutating
-// call at a time on an ENI.
+// want is how many blocks of the mode's kind the warm pool asks the ENI to have, with
+// what pods hold included; room is how many more the subnet can give to this node. Pods
+// that wait come first, then slots are cleared of the other mode's idle blocks, then the
+// pool is warmed, then surplus is given back. While a call is in flight or in doubt
+// nothing is planned: one mutating call at a time on an ENI.
 func (l *Ledger) Plan(want, room int) (Call, bool) {
 	if l.pending != nil {
 		return Call{}, false
 	}
 	c := l.Counts()
 	obtainable := max(0, min(c.Open, room))
-	missing := want - l.have(l.mode)
+	missing := want - c.Blocks()
 	if need := c.Need(); need > 0 && obtainable > 0 {
 		return Call{Kind: l.mode, Count: min(max(need, missing), obtainable), Purpose: Waiting}, true
 	}
@@ -39,8 +38,8 @@ func (l *Ledger) Plan(want, room int) (Call, bool) {
 	return Call{}, false
 }
 
-// PlanRestore says which call brings blocks back that live pods have their address
-// out of, as far as there are slots for them: one kind at a time.
+// PlanRestore says which call brings blocks back that live pods have their address out
+// of, as far as there are slots for them: one kind at a time.
 func (l *Ledger) PlanRestore(blocks []netip.Prefix) (Call, bool) {
 	open := l.Counts().Open
 	if l.pending != nil || open == 0 || len(blocks) == 0 {
@@ -50,33 +49,4 @@ func (l *Ledger) PlanRestore(blocks []netip.Prefix) (Call, bool) {
 	blocks = slices.DeleteFunc(slices.Clone(blocks), func(b netip.Prefix) bool { return KindOf(b) != kind })
 	blocks = blocks[:min(len(blocks), open)]
 	return Call{Kind: kind, Count: len(blocks), Names: blocks, Purpose: Restoring}, true
-}
-
-func other(k Kind) Kind { return Prefix - k }
-
-// have counts the blocks of a kind on the ENI.
-func (l *Ledger) have(k Kind) int {
-	n := 0
-	for _, b := range l.blocks {
-		if b.kind() == k {
-			n++
-		}
-	}
-	return n
-}
-
-// idle lists the blocks of a kind that may be unassigned, longest idle first.
-func (l *Ledger) idle(k Kind) []netip.Prefix {
-	var idle []*block
-	for _, b := range l.blocks {
-		if b.kind() == k && b.idle() {
-			idle = append(idle, b)
-		}
-	}
-	slices.SortStableFunc(idle, func(a, b *block) int { return a.idleSince().Compare(b.idleSince()) })
-	out := make([]netip.Prefix, len(idle))
-	for i, b := range idle {
-		out[i] = b.prefix
-	}
-	return out
 }

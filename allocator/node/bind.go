@@ -16,12 +16,8 @@ import (
 	"slotwise.dev/slotwise/allocator/pods"
 )
 
-// Why a pod is not bound, beside the reasons of package capacity. The scheduler shows
-// these texts on the pod.
-var (
-	errOvertaken = errors.New("another attempt to bind the pod has ended this one")
-	errNotShown  = errors.New("the node does not show the address to its kubelet yet")
-)
+// errNotShown is why a bind is not posted; the scheduler shows the text on the pod.
+var errNotShown = errors.New("the node does not show the address to its kubelet yet")
 
 // Binds is the side of a node that binds pods; see package binding.
 type Binds struct {
@@ -117,7 +113,7 @@ func (b *Binds) post(x bindRequest, o outcome) (netip.Prefix, error) {
 	defer b.core.mu.Unlock()
 	address := format(o.grant, b.core.budget.Bits)
 	if !x.attempt.Post(address, time.Now()) {
-		return netip.Prefix{}, errOvertaken
+		return netip.Prefix{}, pods.ErrOvertaken
 	}
 	return address, nil
 }
@@ -127,7 +123,7 @@ func (b *Binds) post(x bindRequest, o outcome) (netip.Prefix, error) {
 func (b *Binds) abandon(x bindRequest) {
 	b.core.update(func(s *state, now time.Time) {
 		if x.attempt.Unposted(x.call) {
-			s.waiters.dismiss(x.attempt.UID, errOvertaken, now)
+			s.waiters.dismiss(x.attempt.UID, pods.ErrOvertaken, now)
 		}
 	})
 }

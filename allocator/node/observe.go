@@ -13,7 +13,7 @@ import (
 func (n *Node) Observe(p pods.Pod) (was pods.Home, sharing types.UID) {
 	n.core.update(func(s *state, now time.Time) {
 		was, sharing = s.pods.Place(p, now)
-		s.waiters.answer(p.UID, outcome{err: errOvertaken})
+		s.waiters.answer(p.UID, outcome{err: pods.ErrOvertaken})
 		switch {
 		case p.OnHost:
 		case p.Address.IsValid():
@@ -47,7 +47,7 @@ func await(s *state, p pods.Pod, now time.Time) {
 func (n *Node) Ended(pod types.UID, longer time.Duration) {
 	n.core.update(func(s *state, now time.Time) {
 		p, bound := s.pods.Remove(pod, now)
-		s.waiters.answer(pod, outcome{err: errOvertaken})
+		s.waiters.answer(pod, outcome{err: pods.ErrOvertaken})
 		a, _ := s.ledger.Holder(pod)
 		s.ledger.EndSlowly(pod, now, longer)
 		s.totals.outlive(p, bound && a.IsValid(), now.Add(longer+ledger.Cooldown))

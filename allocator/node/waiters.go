@@ -33,7 +33,7 @@ func newWaiters(l *ledger.Ledger, group pods.Group) waiters {
 
 // add notes a bind that waits. One that waited for the same pod is overtaken.
 func (w *waiters) add(pod types.UID, now time.Time) <-chan outcome {
-	w.answer(pod, outcome{err: errOvertaken})
+	w.answer(pod, outcome{err: pods.ErrOvertaken})
 	x := waiter{make(chan outcome, 1), now}
 	w.binds[pod] = x
 	return x.answer

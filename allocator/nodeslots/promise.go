@@ -4,58 +4,38 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"sync/atomic"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
 	"slotwise.dev/slotwise/allocator/ledger"
 )
 
-// Object is what is known of a node's NodeSlots object. It is safe for concurrent use.
-type Object struct {
-	recorder *Recorder
-	node     Node
-
-	// promised says that the list stands, or that a write of it may yet be carried out.
-	// It is set before the free addresses are looked at, and read after one of them was
-	// taken, so one of the two sees the other.
-	promised atomic.Bool
-
-	writing chan struct{} // holds one token while the object is written, and guards all below
-	name    string        // that of the Node that offered the capacity when it was written last
-	version string        // resourceVersion as it was read or written last; empty: not known
-	last    v1alpha1.NodeSlotsStatus
-}
-
-// begin waits for the turn to write. It is a channel and no mutex, since it is held over
-// I/O.
-func (o *Object) begin() { o.writing <- struct{}{} }
-
-func (o *Object) end() { <-o.writing }
-
 // Known reads which addresses the leader before has promised to be free. What is missing,
 // damaged or not to be trusted is no promise, but has to be taken back all the same.
-func (o *Object) Known(ctx context.Context, eni string, trusted bool) []netip.Prefix {
-	o.begin()
+func (o *Object) Known(ctx context.Context, eni string, trust bool) []netip.Prefix {
+	o.promised.Store(true) // until it is certain that there is no list
+	if o.begin(ctx) != nil {
+		return nil
+	}
 	defer o.end()
 	o.name = o.node.Name()
-	status, version, err := o.recorder.o.Store.Read(ctx, o.name)
+	status, version, err := o.recorder.options.Store.Read(ctx, o.name)
 	o.promised.Store(!apierrors.IsNotFound(err))
 	o.version = version
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil
 	case err != nil:
-		o.recorder.o.Log.Info("cannot read NodeSlots: free addresses cool first", "node", o.name, "error", err.Error())
+		o.recorder.options.Log.Info("cannot read NodeSlots: free addresses cool first", "node", o.name, "error", err.Error())
 		return nil
-	case status.NetworkInterface != eni || !trusted:
+	case status.NetworkInterface != eni || !trust:
 		return nil
 	}
 	free, err := parse(status.KnownFree)
 	if err != nil {
-		o.recorder.o.Log.Info("NodeSlots is damaged: free addresses cool first", "node", o.name, "error", err.Error())
+		o.recorder.options.Log.Info("NodeSlots is damaged: free addresses cool first", "node", o.name, "error", err.Error())
 	}
 	return free
 }
@@ -72,17 +52,21 @@ func parse(texts []string) (free []netip.Prefix, err error) {
 	return free, nil
 }
 
-// Promises says that the list of free addresses stands, or may.
+// Promises says that the list of free addresses stands, or may. It takes no lock.
 func (o *Object) Promises() bool { return o.promised.Load() }
 
-// TakeBack takes the list back, if it stands: from now on free addresses may be given.
+// TakeBack takes the list back, if it stands. It is called after an address was taken out
+// of the ledger and before it is given to a pod, and before a block is given back. An
+// error means that the list may stand still.
 func (o *Object) TakeBack(ctx context.Context) error {
-	if !o.promised.Load() {
+	if !o.Promises() {
 		return nil
 	}
-	o.begin()
+	if err := o.begin(ctx); err != nil {
+		return err
+	}
 	defer o.end()
-	if !o.promised.Load() {
+	if !o.Promises() {
 		return nil
 	}
 	if err := o.follow(ctx); err != nil {
@@ -96,54 +80,13 @@ func (o *Object) TakeBack(ctx context.Context) error {
 	return nil
 }
 
-// Seen has the object written anew unless it has the version that was written last. It
-// does not wait for a write under way, whose version it would not know.
-func (o *Object) Seen(version string) { go o.verify(version) }
-
-func (o *Object) verify(version string) {
-	o.begin()
-	defer o.end()
-	if o.version == "" || o.version == version {
-		return
+// promise asks the node for its status as it may be written. From here on the list counts
+// as standing, unless there is none. Caller has the turn.
+func (o *Object) promise(still time.Duration) (status v1alpha1.NodeSlotsStatus, wait time.Duration, ready bool) {
+	stood := o.promised.Swap(true) // first: who takes an address after the look at them sees it
+	status, wait, ready = o.node.Status(still)
+	if len(status.KnownFree) == 0 {
+		o.promised.Store(stood)
 	}
-	if order, err := resourceversion.CompareResourceVersion(version, o.version); err == nil && order < 0 {
-		return // the news is older than what was written since
-	}
-	o.version, o.last = "", v1alpha1.NodeSlotsStatus{}
-	o.recorder.Changed(o.node.Name())
-}
-
-// follow goes on with the object of the Node that offers the capacity now. That of
-// the one before goes, and with it the list that it may have; what list the new one may
-// have from before has to be taken back. Caller has the turn.
-func (o *Object) follow(ctx context.Context) error {
-	name := o.node.Name()
-	if o.name == name {
-		return nil
-	}
-	if o.name != "" {
-		if err := o.recorder.o.Store.Remove(ctx, o.name); err != nil {
-			return fmt.Errorf("delete NodeSlots %s: %w", o.name, err)
-		}
-	}
-	o.name, o.version, o.last = name, "", v1alpha1.NodeSlotsStatus{}
-	o.promised.Store(true)
-	return nil
-}
-
-// put writes the status. Caller has the turn.
-func (o *Object) put(ctx context.Context, status v1alpha1.NodeSlotsStatus) error {
-	ctx, cancel := context.WithTimeout(ctx, writeLimit)
-	defer cancel()
-	version, err := o.recorder.o.Store.Write(ctx, o.name, o.version, status)
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) { // another client has changed or removed it
-		o.version = ""
-		version, err = o.recorder.o.Store.Write(ctx, o.name, "", status)
-	}
-	if err != nil {
-		return err
-	}
-	o.version, o.last = version, status
-	o.promised.Store(len(status.KnownFree) > 0)
-	return nil
+	return status, wait, ready
 }

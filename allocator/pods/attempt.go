@@ -1,6 +1,7 @@
 package pods
 
 import (
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -12,6 +13,9 @@ import (
 // lateWrite is how long a request whose answer was lost may still be carried out. The
 // API server gives up after 60 s.
 const lateWrite = 70 * time.Second
+
+// ErrOvertaken is why a call of Bind ends whose attempt is over.
+var ErrOvertaken = errors.New("another attempt to bind the pod has ended this one")
 
 // Attempt is a pod that is being bound on one node. It lasts until the watch shows the
 // pod bound there, or it is certain that it never will be, and over all calls of Bind

@@ -28,15 +28,14 @@ type Report struct {
 	Odd     []Oddity
 }
 
-// Oddity is a Windows node, or a subnet, that could not be looked at. It hides nothing
-// of the others.
+// Oddity is a Windows node, or a subnet, that could not be looked at. The others are
+// shown all the same.
 type Oddity struct {
 	Name string
 	Why  error
 }
 
-// Subnet is one with Windows nodes, as it is before a migration to
-// prefixes.
+// Subnet is one with Windows nodes, as it is before a migration to prefixes.
 type Subnet struct {
 	cloud.Subnet
 	Map      *subnet.Map
@@ -46,8 +45,9 @@ type Subnet struct {
 	Forecast subnet.Forecast
 }
 
-// Look looks at every subnet that has Windows nodes, and foresees whether
-// their prefixes will fit. It changes nothing.
+// Look looks at every subnet that has Windows nodes, and forecasts whether their prefixes
+// will fit. What cannot be looked at in EC2 is in the report; an error is one of the API
+// server, or that of ctx.
 func Look(ctx context.Context, ec2 *cloud.Client, kube client.Reader, configMap types.NamespacedName) (*Report, error) {
 	set, err := config.ReadSettings(ctx, kube, configMap, settings.Settings{}, config.Ignore)
 	if err != nil {
@@ -88,8 +88,10 @@ type podCount struct {
 // need is what one node has and will ask for, in prefixes. The zero value is that of a
 // node that could not be looked at.
 type need struct {
-	subnet           string
-	have, want, most int
+	subnet string
+	have   int
+	want   int // for the pods that run and the warm pool
+	most   int // if all its slots are filled, as far as its kubelet takes the pods
 }
 
 func needOf(ctx context.Context, ec2 *cloud.Client, n *corev1.Node, pods podCount, targets warmpool.Targets) (need, error) {
@@ -127,42 +129,42 @@ func needOf(ctx context.Context, ec2 *cloud.Client, n *corev1.Node, pods podCoun
 
 // sum adds up what the nodes of each subnet need.
 func sum(needs []need) map[string]*Subnet {
-	reports := map[string]*Subnet{}
+	subnets := map[string]*Subnet{}
 	for _, x := range needs {
 		if x.subnet == "" {
 			continue
 		}
-		r := reports[x.subnet]
-		if r == nil {
-			r = &Subnet{}
-			reports[x.subnet] = r
+		s := subnets[x.subnet]
+		if s == nil {
+			s = &Subnet{}
+			subnets[x.subnet] = s
 		}
-		r.Nodes++
-		r.Prefixes += x.have
-		r.Forecast.Now += max(0, x.want-x.have)
-		r.Forecast.Most += max(0, x.most-x.have)
+		s.Nodes++
+		s.Prefixes += x.have
+		s.Forecast.Now += max(0, x.want-x.have)
+		s.Forecast.Most += max(0, x.most-x.have)
 	}
-	return reports
+	return subnets
 }
 
-// describe looks at the subnets themselves.
-func (s *Report) describe(ctx context.Context, ec2 *cloud.Client, reports map[string]*Subnet) {
-	for id, r := range reports {
+// describe looks at the subnets themselves, and reports them.
+func (r *Report) describe(ctx context.Context, ec2 *cloud.Client, subnets map[string]*Subnet) {
+	for id, s := range subnets {
 		shown, err := ec2.Subnet(ctx, id)
 		if err != nil {
-			s.Odd = append(s.Odd, Oddity{"subnet " + id, err})
+			r.Odd = append(r.Odd, Oddity{"subnet " + id, err})
 			continue
 		}
-		r.Subnet, r.Map = shown, shown.Map()
-		r.Hidden = r.Map.Hide(shown.Available)
-		r.Forecast.Room = r.Map.Room(ledger.Prefix)
-		s.Subnets = append(s.Subnets, r)
+		s.Subnet, s.Map = shown, shown.Map()
+		s.Hidden = s.Map.Hide(shown.Available)
+		s.Forecast.Room = s.Map.Room(ledger.Prefix)
+		r.Subnets = append(r.Subnets, s)
 	}
-	slices.SortFunc(s.Subnets, func(a, b *Subnet) int { return strings.Compare(a.ID, b.ID) })
-	slices.SortFunc(s.Odd, func(a, b Oddity) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(r.Subnets, func(a, b *Subnet) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(r.Odd, func(a, b Oddity) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// podsByNode counts the pods of nodes.
+// podsByNode counts the pods of nodes that have not ended.
 func podsByNode(ctx context.Context, kube client.Reader) (map[string]podCount, error) {
 	var pods corev1.PodList
 	if err := kube.List(ctx, &pods); err != nil {

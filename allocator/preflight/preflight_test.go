@@ -2,7 +2,9 @@ package preflight
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -53,12 +55,24 @@ func windowsNode(name, providerID string, maxPods int64) *corev1.Node {
 	}
 }
 
+// pods are so many pods of the node "good".
+func pods(n int, change func(*corev1.Pod)) []client.Object {
+	var all []client.Object
+	for i := range n {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprint("pod-", i)}, Spec: corev1.PodSpec{NodeName: "good"}}
+		change(p)
+		all = append(all, p)
+	}
+	return all
+}
+
 func TestLook(t *testing.T) {
 	const good = "aws:///eu-west-1a/i-1"
 	for name, c := range map[string]struct {
 		nodes    []client.Object
 		prepare  func(*ec2sim.Server) error
 		forecast subnet.Forecast
+		prefixes int
 		hidden   int
 		odd      []string
 		unread   bool
@@ -68,6 +82,29 @@ func TestLook(t *testing.T) {
 		},
 		"a kubelet takes 110 pods: seven prefixes": {
 			nodes: []client.Object{windowsNode("good", good, 110)}, forecast: subnet.Forecast{Room: 2, Now: 1, Most: 7},
+		},
+		"sixteen pods need a second prefix for the warm pool": {
+			nodes: append(pods(16, func(*corev1.Pod) {}), windowsNode("good", good, 250)), forecast: subnet.Forecast{Room: 2, Now: 2, Most: 14},
+		},
+		"pods of other nodes, and such as have ended, need none": {
+			nodes: slices.Concat(
+				pods(16, func(p *corev1.Pod) { p.Spec.NodeName, p.Namespace = "linux", "elsewhere" }),
+				pods(16, func(p *corev1.Pod) { p.Status.Phase, p.Namespace = corev1.PodFailed, "failed" }),
+				pods(16, func(p *corev1.Pod) { p.Status.Phase, p.Namespace = corev1.PodSucceeded, "succeeded" }),
+				[]client.Object{windowsNode("good", good, 250)},
+			), forecast: subnet.Forecast{Room: 2, Now: 1, Most: 14},
+		},
+		"pods on the host's network need none, and the kubelet takes as many fewer others": {
+			nodes:    append(pods(14, func(p *corev1.Pod) { p.Spec.HostNetwork = true }), windowsNode("good", good, 110)),
+			forecast: subnet.Forecast{Room: 2, Now: 1, Most: 6},
+		},
+		"what the node has already it need not get": {
+			nodes: []client.Object{windowsNode("good", good, 250)},
+			prepare: func(sim *ec2sim.Server) error {
+				_, err := sim.Assign(sim.Interfaces()[0].ID, ec2sim.Request{PrefixCount: 1})
+				return err
+			},
+			forecast: subnet.Forecast{Room: 1, Now: 0, Most: 13}, prefixes: 1,
 		},
 		"odd nodes hide nothing": {
 			nodes: []client.Object{
@@ -108,8 +145,9 @@ func TestLook(t *testing.T) {
 				odd = append(odd, o.Name)
 			}
 			got := report.Subnets[0]
-			if diff := cmp.Diff(c.forecast, got.Forecast) + cmp.Diff(c.odd, odd); diff != "" || got.Hidden != c.hidden || (got.Unread != nil) != c.unread {
-				t.Errorf("%d hidden, want %d; unread: %v; differs (-want +got):\n%s", got.Hidden, c.hidden, got.Unread, diff)
+			if diff := cmp.Diff(c.forecast, got.Forecast) + cmp.Diff(c.odd, odd); diff != "" || got.Hidden != c.hidden || got.Prefixes != c.prefixes || got.Nodes != 1 || (got.Unread != nil) != c.unread {
+				t.Errorf("%d nodes with %d prefixes, %d addresses hidden; want one, %d and %d; unread: %v; differs (-want +got):\n%s",
+					got.Nodes, got.Prefixes, got.Hidden, c.prefixes, c.hidden, got.Unread, diff)
 			}
 		})
 	}

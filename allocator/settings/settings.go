@@ -1,7 +1,6 @@
-// Package settings reads the ConfigMap in which users already configure
-// Windows addressing, amazon-vpc-cni. Nothing in it can stop the system: what
-// is missing means the default, and what cannot be read changes nothing and is
-// named in a Problem.
+// Package settings reads the ConfigMap in which users already configure Windows
+// addressing, amazon-vpc-cni. Nothing in it can stop the system: a missing key means the
+// default, and a value that cannot be read changes nothing and is reported as a Problem.
 package settings
 
 import (
@@ -13,9 +12,8 @@ import (
 	"slotwise.dev/slotwise/allocator/warmpool"
 )
 
-// Keys of the ConfigMap. The targets have a second spelling with the prefix
-// "windows-"; where both are present the plain one wins, as in AWS's
-// controller.
+// Keys of the ConfigMap. The targets have a second spelling with the prefix "windows-";
+// where both are present, the plain one counts, as in AWS's controller.
 const (
 	KeyEnabled          = "enable-windows-ipam"
 	KeyPrefixDelegation = "enable-windows-prefix-delegation"
@@ -26,8 +24,8 @@ const (
 	windowsSpelling = "windows-"
 )
 
-// Settings are what the ConfigMap says. The zero value is what no ConfigMap
-// says: off, and the default of everything else.
+// Settings are what the ConfigMap says. The zero value is that of a missing ConfigMap:
+// off, and the default of everything else.
 type Settings struct {
 	Enabled bool
 	Mode    ledger.Kind // what new pods get: a secondary IP, or an address of a prefix
@@ -37,18 +35,17 @@ type Settings struct {
 // Problem is a value that could not be read.
 type Problem struct {
 	Key, Value, Want string
-	Stays            string // what is in force in its place
+	Stays            string // the value that stays in force
 }
 
 func (p Problem) String() string {
 	return fmt.Sprintf("%s: %q is not %s; %s stays in force", p.Key, p.Value, p.Want, p.Stays)
 }
 
-// Parse reads the data of the ConfigMap. White space around values is ignored.
-// Where a value cannot be read, that of last stays: what was in force before, the
-// zero value at a start. A target that has two spellings is one value: where the
-// plain one cannot be read, the other is not read in its place, as that would
-// change the target, too.
+// Parse reads the data of the ConfigMap. White space around values is ignored. Where a
+// value cannot be read, that of last counts: the settings from before, or the zero value
+// at a start. A target with two spellings is one value: where the plain spelling cannot
+// be read, the other one is not read in its place, as that would change the target, too.
 func Parse(data map[string]string, last Settings) (Settings, []Problem) {
 	r := reader{data: data}
 	s := Settings{

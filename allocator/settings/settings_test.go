@@ -168,7 +168,7 @@ var genData = rapid.Custom(func(t *rapid.T) map[string]string {
 	return data
 })
 
-// mean takes up what the data means, and returns how many values mean nothing.
+// mean records what the data means, and returns how many values mean nothing.
 func mean(meant, data map[string]string) (misread int) {
 	for _, key := range keys {
 		text, present := data[key]

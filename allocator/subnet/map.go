@@ -1,5 +1,5 @@
-// Package subnet is the map of one subnet: which addresses are used, which
-// are reserved, and what EC2 can therefore still give. It is pure.
+// Package subnet is the map of one subnet: which addresses are in use, which are
+// reserved, and so what EC2 can still give. It is pure.
 package subnet
 
 import (
@@ -17,9 +17,9 @@ import (
 type ReservationKind string
 
 const (
-	// ForPrefixes serves automatic prefixes, and nothing else automatic.
+	// ForPrefixes is kept for prefixes that EC2 chooses; it chooses nothing else there.
 	ForPrefixes ReservationKind = "prefix"
-	// Explicit is kept from all automatic assignment.
+	// Explicit is kept for what is asked for by name: EC2 chooses nothing there.
 	Explicit ReservationKind = "explicit"
 )
 
@@ -45,7 +45,7 @@ type Map struct {
 	cells    []cell
 	room     [2]int // by ledger.Kind
 	reserved int    // cells of the prefixes' room that are under a reservation for them
-	hidden   int    // addresses outside of reservations that are in use by what cannot be seen
+	hidden   int    // addresses outside of reservations that are in use, and that EC2 does not show
 }
 
 // NewMap makes the map of a subnet in which nothing is assigned yet. AWS keeps
@@ -74,16 +74,15 @@ func NewMap(cidr netip.Prefix, reservations []Reservation) *Map {
 	return m
 }
 
-// Take marks a block as assigned, Give as free again. Blocks outside of the
-// subnet are ignored: an ENI has none.
+// Take marks a block as assigned. Blocks outside of the subnet are ignored.
 func (m *Map) Take(p netip.Prefix) { m.change(p, func(c *cell, mask uint16) { c.used |= mask }) }
 
-// Give marks a block as free again.
+// Give marks a block as free again. Blocks outside of the subnet are ignored.
 func (m *Map) Give(p netip.Prefix) { m.change(p, func(c *cell, mask uint16) { c.used &^= mask }) }
 
-// Room is how many blocks of a kind EC2 can assign automatically: wholly free
-// aligned /28 blocks, or single free addresses. Where some use is hidden it lies
-// anywhere, so no more blocks count than the addresses that are left can make.
+// Room is how many blocks of a kind EC2 can assign where it chooses them itself: wholly
+// free aligned /28 blocks, or single free addresses. Addresses whose use is hidden may be
+// anywhere, so no more blocks count than the remaining addresses would fill.
 func (m *Map) Room(k ledger.Kind) int {
 	left := max(0, m.room[ledger.SecondaryIP]-m.hidden)
 	if k == ledger.SecondaryIP {
@@ -93,15 +92,17 @@ func (m *Map) Room(k ledger.Kind) int {
 }
 
 // Hide notes how many addresses are free by EC2's own count, which leaves out what is
-// under reservations, and says how many more are in use than the map shows: those of
-// other accounts that share the subnet (https://docs.aws.amazon.com/vpc/latest/userguide/vpc-sharing.html).
+// under reservations. It returns how many more are in use than the map shows: those of
+// other accounts that share the subnet.
+// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-sharing.html
 func (m *Map) Hide(available int) (hidden int) {
 	m.hidden = max(0, m.room[ledger.SecondaryIP]-available)
 	return m.hidden
 }
 
-// Unused says that a block lies in the subnet and that none of it is assigned, or one
-// of the five that AWS keeps. What is under a reservation may be asked for by name.
+// Unused says that a block lies in the subnet, and that none of its addresses is
+// assigned or one of the five that AWS keeps. So EC2 can assign it by name, even under a
+// reservation.
 func (m *Map) Unused(p netip.Prefix) bool {
 	unused, within := true, false
 	m.mark(p, func(c *cell, mask uint16) { unused, within = unused && c.used&mask == 0, true })
@@ -130,8 +131,8 @@ func (m *Map) count(c cell, sign int) {
 	m.room[ledger.SecondaryIP] += sign * bits.OnesCount16(^(c.used | c.prefixes | c.explicit))
 }
 
-// freeForPrefix says that EC2 may hand the cell out as a prefix: nothing in it
-// is used or kept, and no reservation cuts through it.
+// freeForPrefix says that EC2 may choose the cell as a prefix: nothing in it is in use,
+// and no reservation keeps it for something else or covers only a part of it.
 func (c cell) freeForPrefix() bool {
 	return c.used == 0 && c.explicit == 0 && (c.prefixes == 0 || c.prefixes == whole)
 }

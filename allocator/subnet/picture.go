@@ -11,7 +11,7 @@ import (
 // Legend explains the characters of a picture.
 const Legend = `. free /28    o free /28, reserved for prefixes    + partly used    # full    x explicitly reserved`
 
-// perLine is how many /28 blocks a line of a picture shows: a /22.
+// perLine is how many /28 blocks a line of a picture shows: those of a /22.
 const perLine = 64
 
 // Picture draws the map, a character for each /28; see Legend.

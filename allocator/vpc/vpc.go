@@ -3,7 +3,7 @@
 // carries the address to the Windows CNI plugin, and the labels that say what
 // system a node runs.
 //
-// Every room may come in. Nothing here has state or does I/O.
+// Every package may import it. Nothing here has state or does I/O.
 package vpc
 
 import (

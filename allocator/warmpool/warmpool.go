@@ -1,6 +1,5 @@
-// Package warmpool says how many blocks an ENI should hold, so that a new pod
-// finds an address without waiting for EC2. It is pure arithmetic: counts in,
-// counts out.
+// Package warmpool says how many blocks an ENI should have, so that a new pod gets an
+// address without waiting for EC2. It is pure arithmetic: counts in, counts out.
 package warmpool
 
 import "slotwise.dev/slotwise/allocator/ledger"
@@ -20,8 +19,8 @@ type Targets struct {
 	MinimumIPs   *int // addresses on the node, in use and free together
 }
 
-// Want is how many blocks of the mode's kind the ENI should hold. It may
-// exceed the ENI's slots: the plan takes as many as fit.
+// Want is how many blocks of the mode's kind the ENI should have. That can be more than
+// the ENI has slots: the plan takes as many as fit.
 func (t Targets) Want(c ledger.Counts) int {
 	if c.Mode == ledger.Prefix {
 		return t.Prefixes(c.InUseOfMode+c.Waiting, c.Occupied+c.Need())
@@ -29,9 +28,9 @@ func (t Targets) Want(c ledger.Counts) int {
 	return t.SecondaryIPs(c.InUseOfMode + c.Waiting)
 }
 
-// Prefixes is the target in prefix mode. need is the number of pods on
-// prefixes, those that wait for one included; occupied is how many prefixes
-// they take up.
+// Prefixes is the target in prefix mode. need is the number of pods on prefixes, those
+// that wait for an address included; occupied is how many prefixes they use, those whose
+// addresses only cool included.
 //
 // The need is met in whole prefixes: ceil((need + warm IPs) / 16), at least
 // ceil(minimum IPs / 16). Warm prefixes count only where neither of the other
@@ -45,9 +44,9 @@ func (t Targets) Prefixes(need, occupied int) int {
 	return max(prefixesFor(need+warmIPs), prefixesFor(minimum))
 }
 
-// SecondaryIPs is the target in secondary IP mode: need is the number of pods
-// on secondary IPs, those that wait for one included. Warm prefixes mean
-// nothing here; warm IPs of 0 mean 1; a negative value means the default.
+// SecondaryIPs is the target in secondary IP mode. need is the number of pods on
+// secondary IPs, those that wait for one included. Warm prefixes do not count here; warm
+// IPs of 0 mean 1; a negative value means the default.
 func (t Targets) SecondaryIPs(need int) int {
 	warm := max(1, orDefault(t.WarmIPs, DefaultWarmIPsForSecondaryIPs))
 	return max(need+warm, orDefault(t.MinimumIPs, DefaultMinimumIPs))

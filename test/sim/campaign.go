@@ -7,9 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime/pprof"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +15,7 @@ import (
 	"time"
 
 	"slotwise.dev/slotwise/test/sim/history"
+	"slotwise.dev/slotwise/test/sim/judge"
 	"slotwise.dev/slotwise/test/witness"
 )
 
@@ -25,16 +24,16 @@ type Campaign struct {
 	Options
 	Duration time.Duration // of wall time
 	Seed     uint64        // of the first history; the others have the next ones
-	Parallel int           // histories at once
-	// First ends it with the first failure, and does not shrink that.
-	First bool
-	// Shrink bounds how long the smallest history of a failure is looked for.
+	Parallel int           // processes
+	// Enough failures end it.
+	Enough int
+	// Shrink bounds how long the smallest history of the first failure is looked for.
 	Shrink time.Duration
 	Out    io.Writer
 
 	mu        sync.Mutex // guards all below
 	began     time.Time
-	next      uint64
+	last      uint64 // seed
 	histories int
 	simulated time.Duration
 	replayed  int // histories that were played twice
@@ -45,7 +44,7 @@ type Campaign struct {
 
 // Failure is a history that went wrong.
 type Failure struct {
-	History history.History
+	Seed    uint64
 	Verdict Verdict
 	After   time.Duration // since the beginning of the campaign
 }
@@ -58,97 +57,92 @@ const (
 	// attempts is how often a candidate is played while a history is shrunk: which of two
 	// goroutines runs first is left to Go.
 	attempts = 3
-	// enough failures end a campaign.
-	enough = 3
 )
 
 // Run plays histories, and returns those that went wrong.
 func (c *Campaign) Run(t *testing.T) []Failure {
-	c.began, c.next, c.counts = time.Now(), c.Seed, map[string]int{}
+	c.began, c.last, c.counts = time.Now(), c.Seed, map[string]int{}
 	ctx, cancel := context.WithTimeout(t.Context(), c.Duration)
 	defer cancel()
-	c.say("seed %d, %d histories at a time, for %s", c.Seed, c.Parallel, c.Duration)
+	c.say("seed %d, %d processes, for %s", c.Seed, c.Parallel, c.Duration)
 	var all sync.WaitGroup
-	for range c.Parallel {
-		all.Go(func() {
-			for ctx.Err() == nil {
-				if c.one(t) {
-					cancel()
-				}
-			}
-		})
+	for i := range c.Parallel {
+		all.Go(func() { c.keep(ctx, c.Seed+uint64(i), cancel) })
 	}
-	told := make(chan struct{})
-	go func() {
-		defer close(told)
-		c.report(ctx)
-	}()
+	all.Go(func() { c.report(ctx) })
 	all.Wait()
-	cancel()
-	<-told
 	c.summary()
-	if !c.First {
-		for i := range c.failures {
-			c.shrink(t, &c.failures[i])
-		}
+	if len(c.failures) > 0 && c.Shrink > 0 {
+		c.shrink(t, c.failures[0])
 	}
 	return c.failures
 }
 
-// one plays the next history, and says whether the campaign is to end.
-func (c *Campaign) one(t *testing.T) (end bool) {
-	c.mu.Lock()
-	seed := c.next
-	c.next++
-	c.mu.Unlock()
-	h := history.New(seed)
-	v := labelled(t, h, c.Options)
-	again := Verdict{}
-	if seed%replays == 0 {
-		again = labelled(t, h, c.Options)
+// keep has a worker play every nth history, and another one go on where it dies.
+func (c *Campaign) keep(ctx context.Context, seed uint64, cancel func()) {
+	step := uint64(c.Parallel)
+	for ctx.Err() == nil {
+		err := hire(ctx, seed, step, func(p played) {
+			seed = p.Seed + step
+			if c.enter(p) {
+				cancel()
+			}
+		})
+		if err == nil {
+			continue
+		}
+		dead := seed // the one that it played
+		if told, found := seedOf(err.Error()); found {
+			dead = told
+		}
+		v := Verdict{Violations: []witness.Violation{{Kind: judge.Broke, Text: strings.SplitN(err.Error(), "\n", 3)[1]}}, Story: err.Error()}
+		if c.enter(played{Seed: dead, Verdict: v}) {
+			cancel()
+		}
+		seed = dead + step
 	}
+}
+
+// enter takes up what a worker has played, and says whether there are failures enough.
+func (c *Campaign) enter(p played) (enough bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.histories++
-	c.simulated += v.Simulated
-	for what, n := range v.Counts {
+	c.last = max(c.last, p.Seed)
+	c.simulated += p.Verdict.Simulated
+	for what, n := range p.Verdict.Counts {
 		c.counts[what] += n
 	}
-	if again.Trace != 0 {
+	if p.Again {
 		c.replayed++
-		c.simulated += again.Simulated
-		if again.Trace == v.Trace {
+		c.simulated += p.Verdict.Simulated
+		if p.Equal {
 			c.equal++
 		}
 	}
-	if len(v.Violations) == 0 {
+	if len(p.Verdict.Violations) == 0 || len(c.failures) >= c.Enough {
 		return false
 	}
-	c.failures = append(c.failures, Failure{h, v, time.Since(c.began)})
-	c.tellLocked("FOUND after %.1fs, seed %d: %s", time.Since(c.began).Seconds(), seed, v.Violations[0].Kind)
-	for _, x := range v.Violations[:min(3, len(v.Violations))] {
+	after := time.Since(c.began)
+	c.failures = append(c.failures, Failure{p.Seed, p.Verdict, after})
+	c.tellLocked("FOUND after %.1fs, seed %d: %s", after.Seconds(), p.Seed, p.Verdict.Violations[0].Kind)
+	for _, x := range p.Verdict.Violations[:min(3, len(p.Verdict.Violations))] {
 		c.tellLocked("  %s: %s", x.Kind, x.Text)
 	}
-	return c.First || len(c.failures) >= enough
-}
-
-// labelled runs a history with its seed as a label of all its goroutines: a panic in one of
-// them ends the process, and its stack tells the label (GODEBUG=tracebacklabels=1).
-func labelled(t *testing.T, h history.History, o Options) (v Verdict) {
-	pprof.Do(t.Context(), pprof.Labels("seed", strconv.FormatUint(h.Seed, 10)), func(context.Context) { v = Run(t, h, o) })
-	return v
+	return len(c.failures) >= c.Enough
 }
 
 // shrink looks for the smallest history that fails like a failure does, tells it, and
 // writes it to a file.
-func (c *Campaign) shrink(t *testing.T, f *Failure) {
-	if len(f.Verdict.Violations) == 0 || c.Shrink == 0 {
+func (c *Campaign) shrink(t *testing.T, f Failure) {
+	kind := f.Verdict.Violations[0].Kind
+	if kind == judge.Broke {
+		c.say("%s", f.Verdict.Story)
 		return
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), c.Shrink)
 	defer cancel()
-	kind := f.Verdict.Violations[0].Kind
-	c.say("looking for the smallest history of seed %d with %s", f.History.Seed, kind)
+	c.say("looking for the smallest history of seed %d with %s", f.Seed, kind)
 	best := f.Verdict
 	s := history.Shrinker{
 		Fails: func(ctx context.Context, h history.History) bool {
@@ -165,14 +159,13 @@ func (c *Campaign) shrink(t *testing.T, f *Failure) {
 		},
 		Tell: func(text string) { c.say("  %s", text) },
 	}
-	f.History = s.Shrink(ctx, f.History, f.Verdict.First)
-	f.History.Why = string(kind)
-	f.Verdict = best
-	path := filepath.Join(os.TempDir(), fmt.Sprintf("slotwise-sim-%d.json", f.History.Seed))
-	if err := f.History.Write(path); err != nil {
+	h := s.Shrink(ctx, history.New(f.Seed), f.Verdict.First)
+	h.Why = string(kind)
+	path := filepath.Join(os.TempDir(), fmt.Sprintf("slotwise-sim-%d.json", h.Seed))
+	if err := h.Write(path); err != nil {
 		c.say("%v", err)
 	}
-	c.say("left is, in %s:\n%s\n%s", path, f.History, best.Story)
+	c.say("left is, in %s:\n%s\n%s", path, h, best.Story)
 }
 
 func (c *Campaign) report(ctx context.Context) {
@@ -207,7 +200,7 @@ func (c *Campaign) summary() {
 	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	row := func(what string, n any) { _, _ = fmt.Fprintf(table, "  %s\t%v\n", what, n) }
 	wall := time.Since(c.began)
-	row("seeds", fmt.Sprintf("%d to %d", c.Seed, c.next-1))
+	row("seeds", fmt.Sprintf("%d to %d", c.Seed, c.last))
 	row("histories", c.histories)
 	row("simulated hours", fmt.Sprintf("%.1f", c.simulated.Hours()))
 	row("simulated hours in 10 minutes", fmt.Sprintf("%.0f", c.simulated.Hours()/wall.Minutes()*10))

@@ -105,12 +105,21 @@ func (s *system) othersAssign(x history.Step) {
 
 // othersOccupy has another client use addresses of a subnet for a while.
 func (s *system) othersOccupy(x history.Step) {
-	giveBack, err := ec2.NewOthers(s.cloud, x.Draw).Occupy(x.On, x.Count, x.Draw%2 == 1)
+	hidden := x.Draw%2 == 1
+	giveBack, err := ec2.NewOthers(s.cloud, x.Draw).Occupy(x.On, x.Count, hidden)
 	if err != nil {
 		s.count("what others could not do")
 		return
 	}
-	s.later(x.For.D(), giveBack)
+	if !hidden {
+		s.later(x.For.D(), giveBack)
+		return
+	}
+	s.note(witness.Note{Text: "another account uses addresses of " + x.On, Hidden: x.On, Users: 1})
+	s.later(x.For.D(), func() {
+		giveBack()
+		s.note(witness.Note{Text: "another account uses them no longer", Hidden: x.On, Users: -1})
+	})
 }
 
 func textOf(slots ec2sim.Slots) string {

@@ -56,9 +56,7 @@ func (f *follower) lead(ctx context.Context) {
 	var label sync.WaitGroup
 	defer label.Wait()
 	label.Go(func() { holdLabel(ctx, f.s.env) })
-	if err := controllers.Prime(ctx, f.cache, &f.settings, &f.nodes); err != nil {
-		return
-	}
+	_ = controllers.Prime(ctx, f.cache, &f.settings, &f.nodes) // the cache has no error but that ctx has ended
 	_ = f.s.fleet.Run(ctx)
 }
 

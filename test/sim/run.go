@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +20,7 @@ import (
 // Verdict is what a run has shown.
 type Verdict struct {
 	Violations []witness.Violation // that nothing excuses, oldest first
-	Story      string              // what is known around the first of them
+	Story      string              // what is known around the first of each kind
 	First      time.Duration       // when that was
 	Counts     map[string]int      // what happened how often
 	Simulated  time.Duration
@@ -36,17 +38,32 @@ func (v Verdict) Kinds() (kinds []witness.Kind) {
 }
 
 // Run plays a history from its beginning to the verdict. It may be called by several
-// goroutines at once.
 func Run(t *testing.T, h history.History, o Options) (v Verdict) {
 	defer func() { // of a deadlock, say; a panic in another goroutine ends the process
 		if p := recover(); p != nil {
 			v.Violations = append(v.Violations, witness.Violation{Kind: judge.Broke, Text: fmt.Sprint(p)})
-			v.Story = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			v.Story = fmt.Sprintf("%v\n%s\n%s", p, debug.Stack(), bubbled())
 		}
 	}()
 	synctest.Test(t, func(*testing.T) { v = play(h, o) })
 	return v
 }
+
+// bubbled are the stacks of the goroutines of all bubbles.
+func bubbled() string {
+	all := make([]byte, 16<<20)
+	all = all[:runtime.Stack(all, true)]
+	var stacks []string
+	for stack := range strings.SplitSeq(string(all), "\n\n") {
+		if head, _, _ := strings.Cut(stack, "\n"); strings.Contains(head, "synctest bubble") {
+			stacks = append(stacks, stack)
+		}
+	}
+	return strings.Join(stacks, "\n\n")
+}
+
+// stories are how many are told of each kind of violations.
+const stories = 3
 
 // play runs within a bubble.
 func play(h history.History, o Options) (v Verdict) {
@@ -64,10 +81,14 @@ func play(h history.History, o Options) (v Verdict) {
 	lost := s.conclude(ctx)
 	v.Simulated = time.Since(s.began)
 	v.Violations = append(s.judge.All(), lost...)
-	if len(v.Violations) > 0 {
-		first := v.Violations[0]
-		v.First = first.At.Sub(s.began)
-		v.Story = s.judge.History(first, s.began)
+	told := map[witness.Kind]int{}
+	for i, x := range v.Violations {
+		if i == 0 {
+			v.First = x.At.Sub(s.began)
+		}
+		if told[x.Kind]++; told[x.Kind] <= stories {
+			v.Story += s.judge.History(x, s.began)
+		}
 	}
 	v.Counts = s.judge.Counts()
 	s.mu.Lock()

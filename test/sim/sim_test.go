@@ -13,8 +13,7 @@ import (
 	"slotwise.dev/slotwise/test/sim/history"
 )
 
-// The stack of a panic in a goroutine of a history tells the seed.
-func init() { _ = os.Setenv("GODEBUG", "tracebacklabels=1,"+os.Getenv("GODEBUG")) }
+func init() { Quiet() }
 
 // setting reads a variable of the environment.
 func setting[T any](t *testing.T, name string, parse func(string) (T, error), without T) T {
@@ -33,15 +32,20 @@ func setting[T any](t *testing.T, name string, parse func(string) (T, error), wi
 func parseSeed(text string) (uint64, error) { return strconv.ParseUint(text, 10, 64) }
 
 // TestSim plays random histories, for a minute unless SIM_DURATION says otherwise, from
-// SIM_SEED on or from a random seed. SIM_PARALLEL is how many at once. With SIM_FIRST it
-// ends with the first failure.
+// SIM_SEED on or from a random seed. SIM_PARALLEL is how many processes do it, SIM_ENOUGH
+// after how many failures it ends, and SIM_SHRINK how long the smallest history of the
+// first one is looked for.
 func TestSim(t *testing.T) {
+	options := Options{Build: Slotwise}
+	if worker := os.Getenv(workerVariable); worker != "" {
+		work(t, worker, options)
+	}
 	c := Campaign{
-		Options:  Options{Build: Slotwise},
+		Options:  options,
 		Duration: setting(t, "SIM_DURATION", time.ParseDuration, time.Minute),
 		Seed:     setting(t, "SIM_SEED", parseSeed, rand.Uint64N(1e9)),
-		Parallel: setting(t, "SIM_PARALLEL", strconv.Atoi, runtime.GOMAXPROCS(0)),
-		First:    os.Getenv("SIM_FIRST") != "",
+		Parallel: setting(t, "SIM_PARALLEL", strconv.Atoi, runtime.NumCPU()),
+		Enough:   setting(t, "SIM_ENOUGH", strconv.Atoi, 3),
 		Shrink:   setting(t, "SIM_SHRINK", time.ParseDuration, 2*time.Minute),
 		Out:      os.Stdout,
 	}
@@ -49,7 +53,7 @@ func TestSim(t *testing.T) {
 		c.Duration = min(c.Duration, 5*time.Second)
 	}
 	for _, f := range c.Run(t) {
-		t.Errorf("seed %d: %v", f.History.Seed, f.Verdict.Kinds())
+		t.Errorf("seed %d: %v", f.Seed, f.Verdict.Kinds())
 	}
 }
 
@@ -94,6 +98,9 @@ func TestOne(t *testing.T) {
 	v := Run(t, h, Options{Build: Slotwise, Tell: tell})
 	fmt.Printf("%s simulated in %s, trace %x\n", v.Simulated, time.Since(began).Round(time.Millisecond), v.Trace)
 	if len(v.Violations) > 0 {
+		for _, x := range v.Violations {
+			fmt.Printf("%s  %s: %s\n", x.At, x.Kind, x.Text)
+		}
 		t.Errorf("%d violations: %v\n%s", len(v.Violations), v.Kinds(), v.Story)
 	}
 }

@@ -76,6 +76,12 @@ func (s *slotwise) Run(ctx context.Context) {
 	defer cancel()
 	context.AfterFunc(ctx, s.fleet.End)
 	cluster := follow(ctx, s)
+	defer func() {
+		cancel()
+		if !cluster.leading.Load() {
+			_ = s.fleet.Run(ctx) // ends what New has started
+		}
+	}()
 	// A container that was restarted in its pod still has the label of its earlier life.
 	if !cluster.cache.Sync(ctx) || setLabel(ctx, s.env, false) != nil {
 		return

@@ -24,12 +24,14 @@ type book struct {
 	// elsewhere are addresses of the interface that live pods of other nodes have: others
 	// took them from there, and EC2 gave them here. They are kept from everybody.
 	elsewhere map[netip.Addr]bool
-	waiting   int // pods without an address
-	podRoom   int // pods that the kubelet still takes
+	who       map[netip.Addr]string // their pods, for people
+	waiting   int                   // pods without an address
+	asked     int                   // pods that ask for the resource: those that scheduler and kubelet count
+	podRoom   int                   // pods that the kubelet still takes
 }
 
 func (s *scene) book(n *corev1.Node) book {
-	b := book{settings: s.settings, eni: s.interfaces[n.Name], held: map[netip.Addr]bool{}, told: map[netip.Addr]bool{}, elsewhere: map[netip.Addr]bool{}}
+	b := book{settings: s.settings, eni: s.interfaces[n.Name], held: map[netip.Addr]bool{}, told: map[netip.Addr]bool{}, elsewhere: map[netip.Addr]bool{}, who: map[netip.Addr]string{}}
 	b.room = s.rooms[b.eni.Subnet]
 	b.prefixes = s.settings.Prefixes && nitro(b.eni.Type)
 	b.podRoom = int(n.Status.Allocatable.Pods().Value())
@@ -37,6 +39,9 @@ func (s *scene) book(n *corev1.Node) book {
 		p := &s.Pods[i]
 		if p.Spec.NodeName == n.Name && live(p) {
 			b.podRoom--
+			if asks(p) {
+				b.asked++
+			}
 		}
 		if p.Spec.NodeName == "" || p.Spec.HostNetwork || !live(p) {
 			continue
@@ -44,15 +49,23 @@ func (s *scene) book(n *corev1.Node) book {
 		switch a := addressOf(p); {
 		case p.Spec.NodeName != n.Name:
 			if b.has(a) {
-				b.elsewhere[a] = true
+				b.elsewhere[a], b.who[a] = true, p.Name+" of "+p.Spec.NodeName
 			}
 		case a.IsValid():
-			b.held[a], b.told[a] = true, s.told(p.UID)
+			b.held[a], b.told[a], b.who[a] = true, s.told(p.UID), p.Name
 		default:
 			b.waiting++
 		}
 	}
 	return b
+}
+
+// asks says that a pod asks for the resource, in a container or in an init container.
+func asks(p *corev1.Pod) bool {
+	return slices.ContainsFunc(slices.Concat(p.Spec.Containers, p.Spec.InitContainers), func(c corev1.Container) bool {
+		n := c.Resources.Requests[resource]
+		return !n.IsZero()
+	})
 }
 
 func nitro(instanceType string) bool {
@@ -128,6 +141,9 @@ func (b book) remaining() int {
 	return b.free() + per*b.open() - b.waiting
 }
 
+// usable is what of it the kubelet takes.
+func (b book) usable() int { return min(b.remaining(), b.podRoom) }
+
 // shows is what Slotwise must show of the node.
 func (b book) shows() Shown {
 	s := Shown{
@@ -141,7 +157,7 @@ func (b book) shows() Shown {
 		Free:             b.free(),
 		Waiting:          b.waiting,
 		Remaining:        max(0, b.remaining()),
-		Usable:           max(0, min(b.remaining(), b.podRoom)),
+		Usable:           max(0, b.usable()),
 	}
 	if b.prefixes {
 		s.Mode = "prefix"
@@ -152,9 +168,9 @@ func (b book) shows() Shown {
 // compare tells what is wrong with a node at rest.
 func (b book) compare(shown Shown, n *corev1.Node) (wrong []string) {
 	if want, got := fmt.Sprintf("%+v", b.shows()), fmt.Sprintf("%+v", shown); got != want {
-		wrong = append(wrong, fmt.Sprintf("NodeSlots shows\n\t\t%s, EC2 and the pods say\n\t\t%s", got, want))
+		wrong = append(wrong, fmt.Sprintf("NodeSlots shows\n\t\t%s, EC2 and the pods say\n\t\t%s: %v, pods %v", got, want, b.eni.Slots, b.who))
 	}
-	want := int64(len(b.held) + b.waiting + max(0, b.remaining()))
+	want := int64(b.asked + max(0, b.remaining()))
 	for name, list := range map[string]corev1.ResourceList{"capacity": n.Status.Capacity, "allocatable": n.Status.Allocatable} {
 		if got := list[resource]; got.Value() != want {
 			wrong = append(wrong, fmt.Sprintf("its %s is %s, want %d", name, got.String(), want))
@@ -195,8 +211,25 @@ func (b book) pool() (wrong []string) {
 }
 
 // target is how many blocks the warm pool asks for; see "Warm pool rules" in the
-// README.
+// README. It asks for none that the kubelet could never use.
 func (b book) target() int {
+	_, held := b.occupied()
+	if !b.prefixes {
+		held = b.singles()
+	}
+	return min(b.wanted(), b.blocks(held+b.waiting+b.podRoom))
+}
+
+// blocks is how many hold so many addresses.
+func (b book) blocks(addresses int) int {
+	if b.prefixes {
+		return (addresses + perPrefix - 1) / perPrefix
+	}
+	return addresses
+}
+
+// wanted is what the targets ask for.
+func (b book) wanted() int {
 	s := b.settings
 	if !b.prefixes {
 		warm, minimum := 3, 3
@@ -219,6 +252,5 @@ func (b book) target() int {
 	if s.MinimumIP > 0 {
 		minimum = s.MinimumIP
 	}
-	blocks := func(addresses int) int { return (addresses + perPrefix - 1) / perPrefix }
-	return max(blocks(pods+b.waiting+warm), blocks(minimum))
+	return max(b.blocks(pods+b.waiting+warm), b.blocks(minimum))
 }

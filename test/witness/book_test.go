@@ -14,7 +14,7 @@ import (
 // newBook is a c5.large (9 slots) whose pods have the first n addresses of what
 // the interface has.
 func newBook(s Settings, held int, slots ec2sim.Slots) book {
-	b := book{settings: s, prefixes: s.Prefixes, held: map[netip.Addr]bool{}, room: room{addresses: 100, prefixes: 5},
+	b := book{settings: s, prefixes: s.Prefixes, held: map[netip.Addr]bool{}, asked: held, podRoom: 110, room: room{addresses: 100, prefixes: 5},
 		eni: ec2sim.Interface{ID: eni, Subnet: "subnet", Limit: 10, Slots: slots}}
 	for _, a := range slots.Addresses[:min(held, len(slots.Addresses))] {
 		b.held[a] = true
@@ -67,6 +67,9 @@ func TestBook(t *testing.T) {
 		"a pod's address is not here":                {book: stray(newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)})), remaining: 7, want: "not on its interface"},
 		"a pod elsewhere has one":                    {book: elsewhereHeld(newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(6)})), remaining: 6},
 		"a pod elsewhere has one, in the other mode": {book: elsewhereHeld(newBook(prefixes, 0, ec2sim.Slots{Addresses: singles(1), Prefixes: one})), remaining: 16 + 5*16},
+		"max-pods leaves no room":                    {book: crowded(newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(3)}), 1), remaining: 7},
+		"warmed beyond max-pods":                     {book: crowded(newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)}), 1), remaining: 7, want: "warm pool asks for 3"},
+		"a pod that does not ask":                    {book: silent(newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)})), remaining: 7},
 		"a pod was told of it":                       {book: told(stray(newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)}))), remaining: 7},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -78,7 +81,7 @@ func TestBook(t *testing.T) {
 			if got := b.remaining(); got != test.remaining {
 				t.Errorf("%d addresses remain, want %d", got, test.remaining)
 			}
-			found := strings.Join(b.compare(shown, advertising(len(b.held)+b.waiting+max(0, b.remaining()))), "\n")
+			found := strings.Join(b.compare(shown, advertising(b.asked+max(0, b.remaining()))), "\n")
 			if test.want == "" && found != "" || !strings.Contains(found, test.want) {
 				t.Errorf("found %q, want %q", found, test.want)
 			}
@@ -100,17 +103,31 @@ func (b book) with(free int) book {
 
 func waiting(b book, n int) book {
 	b.waiting = n
+	b.asked += n
 	return b
 }
 
 func stray(b book) book {
 	b.held[netip.MustParseAddr("10.9.9.9")] = true
+	b.asked++
 	return b
 }
 
 // elsewhereHeld has a pod of another node have the last of the addresses.
 func elsewhereHeld(b book) book {
 	b.elsewhere = map[netip.Addr]bool{b.eni.Addresses[len(b.eni.Addresses)-1]: true}
+	return b
+}
+
+// crowded has the kubelet take so many pods more.
+func crowded(b book, room int) book {
+	b.podRoom = room
+	return b
+}
+
+// silent has one of the pods hold its address without asking for the resource.
+func silent(b book) book {
+	b.asked--
 	return b
 }
 

@@ -2,6 +2,7 @@ package witness
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -36,8 +37,12 @@ func refused(c ec2sim.Call) bool {
 
 // excused says that a refused call rested on what nobody could know in time: its
 // subnet or its interface had just been changed by another hand, by a call whose
-// answer was lost, or by a process that led before this one.
+// answer was lost, or by a process that led before this one; or another account uses its
+// subnet, too.
 func (e evidence) excused(refused ec2sim.Call) bool {
+	if e.hidden(e.world.subnet[refused.ENI], refused.Start) && aboutSubnet(refused) {
+		return true
+	}
 	led := e.ledSince(refused.Start)
 	byCall := map[int]ec2sim.Call{}
 	for _, c := range e.calls {
@@ -52,13 +57,58 @@ func (e evidence) excused(refused ec2sim.Call) bool {
 	})
 }
 
-// concerns says that a change made the difference to a call: to one that found no
-// room any change in the subnet does, to others one of the interface.
-func (e evidence) concerns(c ec2sim.Change, refused ec2sim.Call) bool {
-	if refused.Code == ec2sim.CodeInsufficientBlocks || refused.Code == ec2sim.CodeInsufficientAddresses {
-		return e.world.subnet[c.ENI] == e.world.subnet[refused.ENI]
+// aboutSubnet says that a call was refused for what its subnet has, and not for its
+// interface: there was no room, or something that was asked for by name is taken.
+func aboutSubnet(refused ec2sim.Call) bool {
+	switch refused.Code {
+	case ec2sim.CodeInsufficientBlocks, ec2sim.CodeInsufficientAddresses:
+		return true
 	}
-	return c.ENI == refused.ENI
+	return len(rangesOf(refused)) > 0
+}
+
+// concerns says that a change made the difference to a call: to one that found no
+// room any change in the subnet does, to one that names something any change of that, to
+// others one of the interface.
+func (e evidence) concerns(c ec2sim.Change, refused ec2sim.Call) bool {
+	switch refused.Code {
+	case ec2sim.CodeInsufficientBlocks, ec2sim.CodeInsufficientAddresses:
+		return e.subnetOf(c.Range) == e.world.subnet[refused.ENI]
+	}
+	return c.ENI == refused.ENI || slices.ContainsFunc(rangesOf(refused), c.Range.Overlaps)
+}
+
+// rangesOf are what a call names.
+func rangesOf(c ec2sim.Call) (named []netip.Prefix) {
+	for _, a := range c.Requested.Addresses {
+		named = append(named, netip.PrefixFrom(a, 32))
+	}
+	return append(named, c.Requested.Prefixes...)
+}
+
+// subnetOf is the subnet that a range is in.
+func (e evidence) subnetOf(what netip.Prefix) string {
+	for id, cidr := range e.world.cidr {
+		if cidr.Contains(what.Addr()) {
+			return id
+		}
+	}
+	return ""
+}
+
+// hidden says that another account used addresses of a subnet at a time, or had just done
+// so.
+func (e evidence) hidden(subnet string, at time.Time) bool {
+	users := 0
+	for _, n := range e.notes {
+		if n.Hidden != subnet || n.At.After(at) {
+			continue
+		}
+		if users += n.Users; n.Users < 0 && n.At.After(at.Add(-unseen)) {
+			return true
+		}
+	}
+	return users > 0
 }
 
 // ledSince is when the process that leads at a time may have taken over: when

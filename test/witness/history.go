@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"slotwise.dev/slotwise/test/ec2sim"
 )
 
 // around is how much of what concerns an interface is told before and after a
@@ -33,6 +35,7 @@ func (w *Witness) History(v Violation, since time.Time) string {
 		lines = append(lines, e.comings(v)...)
 	}
 	lines = append(lines, e.callsAround(v)...)
+	lines = append(lines, e.named(v)...)
 	for _, n := range e.notes {
 		if near(n.At, v.At) {
 			lines = append(lines, line{n.At, n.Text})
@@ -102,11 +105,33 @@ func (e evidence) moves(v Violation) (lines []line) {
 		if !c.Range.Contains(v.Address) {
 			continue
 		}
-		verb := "unassigned from"
-		if c.Assigned {
-			verb = "assigned to"
+		lines = append(lines, change(c))
+	}
+	return lines
+}
+
+func change(c ec2sim.Change) line {
+	verb := "unassigned from"
+	if c.Assigned {
+		verb = "assigned to"
+	}
+	return line{c.Time, fmt.Sprintf("%s is %s %s, by call %d", c.Range, verb, c.ENI, c.Call)}
+}
+
+// named tells what became of the ranges that a failed call names.
+func (e evidence) named(v Violation) (lines []line) {
+	if v.Kind != CallFailed {
+		return nil
+	}
+	for _, call := range e.calls {
+		if call.ENI != v.ENI || !call.Start.Equal(v.At) {
+			continue
 		}
-		lines = append(lines, line{c.Time, fmt.Sprintf("%s is %s %s, by call %d", c.Range, verb, c.ENI, c.Call)})
+		for _, c := range e.changes {
+			if slices.ContainsFunc(rangesOf(call), c.Range.Overlaps) {
+				lines = append(lines, change(c))
+			}
+		}
 	}
 	return lines
 }

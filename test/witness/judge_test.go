@@ -54,6 +54,7 @@ var (
 // twoNodes is a world of two nodes in one subnet, which take prefixes.
 func twoNodes() world {
 	w := newWorld("ours")
+	w.cidr["subnet"] = netip.MustParsePrefix("10.0.0.0/24")
 	w.settle("node-1", ec2sim.Interface{ID: eni, Subnet: "subnet", Type: "t3.small"}, at(0))
 	w.settle("node-2", ec2sim.Interface{ID: otherENI, Subnet: "subnet", Type: "t3.small"}, at(0))
 	return w
@@ -74,7 +75,7 @@ func (l Life) with(change func(*Life)) Life {
 }
 
 // rejectedLife was bound at second 10, and its kubelet rejected it at second 20.
-var rejectedLife = life("a", 10, 20).with(func(l *Life) { l.UID, l.Rejected = "a", "OutOfpods: full" })
+var rejectedLife = life("a", 10, 20).with(func(l *Life) { l.UID, l.Rejected = "a", "OutOfvpc.amazonaws.com/PrivateIPv4Address: full" })
 
 // elsewhere is a pod that has the address on the second node.
 func elsewhere(name string, from int64) Life {
@@ -101,6 +102,8 @@ func TestJudge(t *testing.T) {
 	refusal := ec2sim.Call{Seq: 9, Start: at(100), End: at(100.3), Action: "AssignPrivateIpAddresses", ENI: eni, Code: ec2sim.CodeLimitExceeded}
 	noBlock := refusal
 	noBlock.Code = ec2sim.CodeInsufficientBlocks
+	named := refusal
+	named.Code, named.Requested.Prefixes = ec2sim.CodeInvalidValue, []netip.Prefix{block}
 	thaw := Note{At: at(19), Thaw: true}
 
 	for name, test := range map[string]struct {
@@ -198,6 +201,27 @@ func TestJudge(t *testing.T) {
 		"I3: others took it long ago": {
 			calls: []ec2sim.Call{noBlock}, changes: []ec2sim.Change{assigned(otherENI, block, 10, 0)}, want: []Kind{CallFailed},
 		},
+		"others took it on an interface of their own": {
+			calls: []ec2sim.Call{noBlock}, changes: []ec2sim.Change{assigned("eni-of-others", block, 60, 0)},
+		},
+		"others took it in another subnet": {
+			calls: []ec2sim.Call{noBlock}, changes: []ec2sim.Change{assigned("eni-of-others", netip.MustParsePrefix("10.9.0.16/28"), 60, 0)},
+			want: []Kind{CallFailed},
+		},
+		"another account uses the subnet": {
+			calls: []ec2sim.Call{noBlock}, notes: []Note{{At: at(10), Hidden: "subnet", Users: 1}},
+		},
+		"I3: another account used it long ago": {
+			calls: []ec2sim.Call{noBlock}, notes: []Note{{At: at(10), Hidden: "subnet", Users: 1}, {At: at(15), Hidden: "subnet", Users: -1}},
+			want: []Kind{CallFailed},
+		},
+		"what it asks for by name is taken": {
+			calls: []ec2sim.Call{named}, changes: []ec2sim.Change{assigned("eni-of-others", single, 60, 0)},
+		},
+		"I3: what it asks for by name is not taken": {
+			calls: []ec2sim.Call{named}, changes: []ec2sim.Change{assigned("eni-of-others", netip.MustParsePrefix("10.0.0.80/28"), 60, 0)},
+			want: []Kind{CallFailed},
+		},
 		"I4: bound bare": {
 			pods: []Life{life("a", 10, 0).with(func(l *Life) { l.Bare = second(8) })}, changes: there, want: []Kind{BoundBare},
 		},
@@ -252,6 +276,9 @@ func TestJudge(t *testing.T) {
 		},
 		"I9: rejected by its kubelet": {
 			pods: []Life{rejectedLife}, changes: there, want: []Kind{Rejected},
+		},
+		"rejected for max-pods": {
+			pods: []Life{rejectedLife.with(func(l *Life) { l.Rejected = "OutOfpods: full" })}, changes: there,
 		},
 		"rejected, and bound by another scheduler": {
 			pods: []Life{rejectedLife.with(func(l *Life) { l.Scheduler = "plain" })}, changes: there,

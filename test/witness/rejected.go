@@ -3,6 +3,7 @@ package witness
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,10 +17,12 @@ const (
 )
 
 // rejected finds pods that were bound through the extender and did not fit to their
-// kubelet. Of a pod that somebody else has bound that is no wonder.
+// kubelet for want of addresses. Of a pod that somebody else has bound that is no wonder;
+// nor is it where a kubelet still counts ended pods against max-pods, which kube-scheduler
+// does not.
 func (e evidence) rejected() (found []Violation) {
 	for _, l := range e.pods {
-		if l.Rejected == "" || l.Scheduler != e.world.scheduler || e.outrun(l) {
+		if l.Rejected == "" || strings.HasPrefix(l.Rejected, "OutOfpods:") || l.Scheduler != e.world.scheduler || e.outrun(l) {
 			continue
 		}
 		found = append(found, Violation{

@@ -54,7 +54,7 @@ func (w *Witness) Rest(state State, s Settings) (found []Violation) {
 			continue // of an instance that EC2 does not have
 		}
 		b := now.book(n)
-		remaining[n.Name] = b.remaining()
+		remaining[n.Name] = b.usable()
 		for _, text := range b.compare(now.Shown[n.Name], n) {
 			lost(b.eni.ID, n.Name+": "+text)
 		}

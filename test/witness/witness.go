@@ -46,6 +46,10 @@ type Note struct {
 	Thaw bool // of a leader that had been frozen for longer than its lease
 	// Node, where set, is one whose Node object or capacity somebody else has meddled with.
 	Node string
+	// Hidden, where set, is a subnet of which so many more accounts use addresses that no
+	// describe shows; fewer, where Users is negative.
+	Hidden string
+	Users  int
 	// Prefixes, where set, is the mode from now on.
 	Prefixes *bool
 }

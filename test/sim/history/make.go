@@ -6,7 +6,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -45,6 +47,14 @@ type maker struct {
 
 // choose draws which groups of trouble the history has.
 func (m *maker) choose() {
+	if only := os.Getenv("TRIAGE"); only != "" {
+		for _, g := range groups {
+			if strings.Contains(only, string(g)) {
+				m.groups[g] = 1
+			}
+		}
+		return
+	}
 	if m.oneOf(calm) {
 		return
 	}

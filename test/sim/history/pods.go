@@ -11,7 +11,7 @@ const (
 	lifetime = 4 * time.Minute
 	tide     = 3 * time.Minute
 	// most is how many pods there are to be at the most.
-	most = 90
+	most = 48
 	// wave is between two waves of pods with a priority, and rollOut between two
 	// replacements of the agent of a node.
 	wave    = 2 * time.Minute
@@ -32,7 +32,7 @@ func (m *maker) population() {
 	change := Duration(0)
 	for at := m.between(0, settling); at < m.h.Trouble; at += m.exp(time.Second) {
 		if at >= change {
-			wanted = min(most, m.room()*(20+m.r.IntN(130))/100)
+			wanted = min(most, m.room()*(20+m.r.IntN(110))/100)
 			change = at + m.exp(tide)
 		}
 		kept := living[:0]

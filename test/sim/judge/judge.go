@@ -17,6 +17,7 @@ import (
 
 	"slotwise.dev/slotwise/test/ec2sim"
 	"slotwise.dev/slotwise/test/sim/apiserver"
+	"slotwise.dev/slotwise/test/sim/kubelet"
 	"slotwise.dev/slotwise/test/witness"
 )
 
@@ -24,7 +25,7 @@ import (
 const (
 	Storm      witness.Kind = "EC2 calls in a storm"
 	NotAtRest  witness.Kind = "EC2 calls that change something at rest"
-	NotRunning witness.Kind = "pods that are bound and do not run"
+	NotRunning witness.Kind = "pods that have an address and do not run"
 	Waiting    witness.Kind = "pods that waited though they fit elsewhere"
 	Endless    witness.Kind = "replicas that did not end"
 	Broke      witness.Kind = "panics and deadlocks"
@@ -162,7 +163,8 @@ func (j *Judge) AtRest(s witness.Settings) []witness.Violation {
 	found := j.Rest(state, s)
 	for i := range state.Pods {
 		p := &state.Pods[i]
-		if p.Spec.NodeName != "" && p.Status.Phase == corev1.PodPending && p.DeletionTimestamp == nil {
+		has := p.Spec.NodeName != "" && p.Annotations[kubelet.AddressAnnotation] != ""
+		if has && p.Status.Phase == corev1.PodPending && p.DeletionTimestamp == nil {
 			found = append(found, witness.Violation{Kind: NotRunning, At: time.Now(), Text: p.Name + " on " + p.Spec.NodeName + " does not run"})
 		}
 	}

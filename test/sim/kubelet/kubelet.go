@@ -17,6 +17,7 @@ type life struct {
 	m    *Machine
 	ctx  context.Context
 	pods apiserver.Remote[*corev1.Pod]
+	all  sync.WaitGroup // of workers, and of what they write
 
 	mu      sync.Mutex // guards all below; nothing waits with it held
 	node    *corev1.Node
@@ -26,6 +27,7 @@ type life struct {
 }
 
 // Run is one life of the machine's kubelet, until ctx ends. There must be one at a time.
+// It returns once nothing of it is under way any more.
 // With anew it finds no state of an earlier life, as on a machine that was made anew: it
 // sets the extended resources of its Node to zero (kubelet_node_status.go
 // reconcileExtendedResource).
@@ -42,26 +44,26 @@ func (m *Machine) Run(ctx context.Context, anew bool) {
 		m: m, ctx: ctx, pods: m.o.Server.Pods().Via(m.o.Client),
 		workers: map[types.UID]*worker{},
 	}
-	go m.reportReady(ctx)
-	if k.follow() {
-		<-ctx.Done()
-	}
+	k.all.Go(func() { m.reportReady(ctx) })
+	k.follow()
+	k.all.Wait()
 }
 
-// follow starts the watches: that of pods once the Node is known, if it is there
-// (config/apiserver.go NewSourceApiserver, nodeHasSynced).
-func (k *life) follow() bool {
+// follow follows the watches until the life is over: that of pods once the Node is known,
+// if it is there (config/apiserver.go NewSourceApiserver, nodeHasSynced).
+func (k *life) follow() {
 	nodes := k.m.o.Server.Nodes().Via(k.m.o.NodeClient)
 	own := nodes.Informer(k.ctx, func(n *corev1.Node) bool { return n.Name == k.m.Name() }, k.seeNode)
+	defer func() { <-own.Ended() }()
 	if !await(k.ctx, own.Synced()) {
-		return false
+		return
 	}
 	pods := k.pods.Informer(k.ctx, func(p *corev1.Pod) bool { return p.Spec.NodeName == k.m.Name() }, k.seePod)
-	if !await(k.ctx, pods.Synced()) {
-		return false
+	defer func() { <-pods.Ended() }()
+	if await(k.ctx, pods.Synced()) {
+		k.addFirst()
 	}
-	k.addFirst()
-	return true
+	<-k.ctx.Done()
 }
 
 func await(ctx context.Context, c <-chan struct{}) bool {
@@ -89,19 +91,19 @@ func (k *life) seeNode(_, now *corev1.Node) {
 // admitted once, when the watch first shows it (kubelet.go HandlePodAdditions).
 func (k *life) seePod(old, now *corev1.Pod) {
 	k.mu.Lock()
-	var told []Rejection
+	var rejected []rejection
 	if old != nil && (now == nil || now.UID != old.UID) {
 		k.forgetLocked(old.UID)
 	}
 	if now != nil {
-		told = k.takeLocked(now)
+		rejected = k.takeLocked(now)
 	}
 	k.mu.Unlock()
-	k.tell(told)
+	k.reject(rejected)
 }
 
 // takeLocked takes up a version of a pod. Caller holds k.mu.
-func (k *life) takeLocked(p *corev1.Pod) []Rejection {
+func (k *life) takeLocked(p *corev1.Pod) []rejection {
 	if w := k.workers[p.UID]; w != nil {
 		w.see(p)
 		return nil
@@ -129,9 +131,9 @@ func (k *life) addFirst() {
 	k.mu.Lock()
 	k.synced = true
 	slices.SortStableFunc(k.first, func(a, b *corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
-	var told []Rejection
+	var rejected []rejection
 	for _, p := range k.first {
-		told = append(told, k.addLocked(p)...)
+		rejected = append(rejected, k.addLocked(p)...)
 	}
 	k.first = nil
 	known := map[types.UID]bool{}
@@ -139,56 +141,63 @@ func (k *life) addFirst() {
 		known[uid] = true
 	}
 	k.mu.Unlock()
-	k.tell(told)
+	k.reject(rejected)
 	for uid := range k.m.Addresses() {
 		if !known[uid] {
-			go k.m.abandon(uid)
+			k.m.abandon(uid)
 		}
 	}
 }
 
-func (k *life) tell(all []Rejection) {
+// rejection is one that has not been told yet.
+type rejection struct {
+	Rejection
+	w *worker
+}
+
+// reject tells of rejections, first those who watch the kubelet, then the API server.
+func (k *life) reject(all []rejection) {
 	for _, r := range all {
-		k.m.o.Rejected(r)
+		k.m.o.Rejected(r.Rejection)
+		k.all.Go(func() { r.w.reject(verdict{r.Reason, r.Message}) })
 	}
 }
 
 // addLocked admits a pod, or rejects it. One that has ended is not admitted; it counts only
 // if its sandbox is there yet, as it may be after a restart (pod_workers.go UpdatePod,
 // isPodStatusCacheTerminal). Caller holds k.mu.
-func (k *life) addLocked(p *corev1.Pod) []Rejection {
+func (k *life) addLocked(p *corev1.Pod) []rejection {
 	w := newWorker(k, p)
 	k.workers[p.UID] = w
 	if ended(p) {
 		w.counts = k.m.sandbox(p.UID) != nil
-		go w.run()
+		k.all.Go(w.run)
 		return nil
 	}
-	counted := k.countedLocked()
-	v := admit(p, counted, k.knownLocked(), k.fresh)
+	counted, others := k.countedLocked()
+	v := admit(p, w.requests, others, k.knownLocked(), k.fresh)
 	if v == (verdict{}) {
 		w.counts = true
-		go w.run()
+		k.all.Go(w.run)
 		return nil
 	}
-	go w.reject(v)
-	return []Rejection{{
+	return []rejection{{w: w, Rejection: Rejection{
 		At: time.Now(), Pod: p, Reason: v.reason, Message: v.message, Known: k.node, Counted: counted,
 		Again: k.m.sandbox(p.UID) != nil,
-	}}
+	}}}
 }
 
 // countedLocked are the pods that a new one has to fit beside: those that were admitted and
 // whose sandbox has not been torn down, whatever phase they show (kubelet_pods.go
 // filterOutInactivePods and isPodInactive, pod_workers.go IsPodKnownTerminated). Caller
 // holds k.mu.
-func (k *life) countedLocked() (pods []*corev1.Pod) {
+func (k *life) countedLocked() (pods []*corev1.Pod, all load) {
 	for _, w := range k.workers {
 		if w.counts {
-			pods = append(pods, w.pod)
+			pods, all = append(pods, w.pod), all.plus(w.requests)
 		}
 	}
-	return pods
+	return pods, all
 }
 
 // knownLocked is the Node as the kubelet knows it; if it has never seen it, as it would

@@ -176,7 +176,7 @@ func setReady(n *corev1.Node, status corev1.ConditionStatus, reason string) {
 	n.Status.Conditions = append(n.Status.Conditions, c)
 }
 
-// addTaint keeps new pods off a Node, and from being admitted there
+// addTaint keeps schedulers from a Node
 // (pkg/controller/nodelifecycle/node_lifecycle_controller.go).
 func addTaint(n *corev1.Node, key string) {
 	dropTaints(n)

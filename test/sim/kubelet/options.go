@@ -43,6 +43,6 @@ type Rejection struct {
 	Known *corev1.Node
 	// Counted are the pods that it counted.
 	Counted []*corev1.Pod
-	// Again says that the pod had been admitted before, by an earlier life.
+	// Again says that the pod ran: an earlier life had admitted it.
 	Again bool
 }

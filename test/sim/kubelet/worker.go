@@ -8,16 +8,18 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"slotwise.dev/slotwise/test/sim/apiserver"
+	"slotwise.dev/slotwise/test/sim/scheduler/fit"
 )
 
 // worker leads one pod through its life (pod_workers.go).
 type worker struct {
-	k       *life
-	uid     types.UID
-	ctx     context.Context
-	end     context.CancelFunc // the pod's object has gone, or the kubelet's life is over
-	changed chan struct{}      // pod was replaced
-	report  *report
+	k        *life
+	uid      types.UID
+	requests fit.Amounts
+	ctx      context.Context
+	end      context.CancelFunc // the pod's object has gone, or the kubelet's life is over
+	changed  chan struct{}      // pod was replaced
+	report   *report
 
 	// Guarded by k.mu:
 	pod    *corev1.Pod // as the watch shows it
@@ -25,9 +27,9 @@ type worker struct {
 }
 
 func newWorker(k *life, p *corev1.Pod) *worker {
-	w := &worker{k: k, uid: p.UID, pod: p, changed: make(chan struct{}, 1)}
+	w := &worker{k: k, uid: p.UID, requests: fit.Requests(p), pod: p, changed: make(chan struct{}, 1)}
 	w.ctx, w.end = context.WithCancel(k.ctx)
-	w.report = &report{ctx: w.ctx, pods: k.pods, pod: p, again: func() time.Duration { return k.m.within(syncPeriod) }}
+	w.report = &report{ctx: w.ctx, all: &k.all, pods: k.pods, pod: p, again: func() time.Duration { return k.m.within(syncPeriod) }}
 	return w
 }
 
@@ -44,15 +46,14 @@ func (w *worker) see(p *corev1.Pod) {
 func (w *worker) gone() {
 	w.end()
 	if w.k.m.sandbox(w.uid) != nil {
-		go w.k.m.abandon(w.uid)
+		w.k.m.abandon(w.uid)
 	}
 }
 
 // abandon takes down a sandbox whose pod's object has gone, even if the kubelet's life
 // ends before.
 func (m *Machine) abandon(pod types.UID) {
-	time.Sleep(m.draw(m.o.Deletion))
-	m.tearDown(pod)
+	time.AfterFunc(m.draw(m.o.Deletion), func() { m.tearDown(pod) })
 }
 
 func (w *worker) latest() *corev1.Pod {

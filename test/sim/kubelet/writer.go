@@ -19,7 +19,8 @@ const syncPeriod = 10 * time.Second
 // report tells the API server of one pod, beside what the kubelet does with it: what it
 // cannot write at once it writes later, all together (status_manager.go).
 type report struct {
-	ctx  context.Context // of the kubelet's life
+	ctx  context.Context // until the pod's object has gone, or the kubelet's life is over
+	all  *sync.WaitGroup // of that life
 	pods apiserver.Remote[*corev1.Pod]
 	pod  *corev1.Pod
 	// again is when what has failed is tried again: wherever in a period the failure
@@ -52,7 +53,7 @@ func (r *report) remove() {
 func (r *report) runLocked() {
 	if !r.running {
 		r.running = true
-		go r.run()
+		r.all.Go(r.run)
 	}
 }
 

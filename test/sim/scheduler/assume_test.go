@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"slotwise.dev/slotwise/test/sim/apiserver"
+	"slotwise.dev/slotwise/test/sim/scheduler/fit"
 )
 
 // slowly binds after a while.
@@ -93,8 +94,8 @@ func TestLateBindIsNoSecondOne(t *testing.T) {
 		w.pod("p")
 		pause(time.Minute)
 		w.isOn("p", "a")
-		if binds != 1 {
-			t.Errorf("there were %d binds, want 1", binds)
+		if got := w.attempts("p"); binds != 1 || got != 1 {
+			t.Errorf("there were %d binds and %d failures, want 1 each", binds, got)
 		}
 	})
 }
@@ -217,6 +218,50 @@ func TestSampleMisses(t *testing.T) {
 			t.Error("the pod is not rejected")
 		}
 	})
+}
+
+// TestSampleGoesRound: a search begins where the last one ended, so that each node has its
+// turn, and a node that fits alone is not scored.
+func TestSampleGoesRound(t *testing.T) {
+	inWorld(t, func(w *world) {
+		for i := range 4 {
+			w.node(fmt.Sprint("n", i), 9)
+		}
+		e := &fakeExtender{w: w, prioritize: func([]string) list {
+			t.Error("there is nothing to be scored")
+			return nil
+		}}
+		w.start(Options{Extender: e, MinSample: 1, Percentage: 25})
+		for i := range 4 {
+			w.pod(fmt.Sprint("p", i))
+			pause(settle)
+			w.isOn(fmt.Sprint("p", i), fmt.Sprint("n", i))
+		}
+	})
+}
+
+// TestLeastAllocated goes through the scores of the scheduler's own.
+func TestLeastAllocated(t *testing.T) {
+	requests := fit.Amounts{{Resource: "cpu", N: 1000}}
+	p := &podInfo{requests: requests, scored: newLoad(requests)}
+	tests := map[string]struct {
+		used        load
+		allocatable fit.Amounts
+		want        int64
+	}{
+		"empty":            {load{}, fit.Amounts{{Resource: "cpu", N: 4000}}, 75},
+		"half full":        {load{milliCPU: 2000}, fit.Amounts{{Resource: "cpu", N: 4000}}, 25},
+		"too full":         {load{milliCPU: 4000}, fit.Amounts{{Resource: "cpu", N: 4000}}, 0},
+		"of two resources": {load{}, fit.Amounts{{Resource: "cpu", N: 4000}, {Resource: "memory", N: 4 * defaultMemory}}, 75},
+		"of no resource":   {load{}, nil, 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := leastAllocated(p, &nodeInfo{scored: test.used, allocatable: test.allocatable}); got != test.want {
+				t.Errorf("got %d, want %d", got, test.want)
+			}
+		})
+	}
 }
 
 // TestScores: the extender's scores of 0 to 10 count ten times, by weight, beside what the

@@ -42,7 +42,7 @@ func (w *world) wantVictims(want ...string) {
 func (w *world) nominatedOn(pod, node string) {
 	w.t.Helper()
 	if got := w.get(pod).Status.NominatedNodeName; got != node {
-		w.t.Errorf("pod %s is nominated on %q, want %q; it says %q", pod, got, node, w.says("pod"))
+		w.t.Errorf("pod %s is nominated on %q, want %q; it says %q", pod, got, node, w.says(pod))
 	}
 }
 
@@ -108,6 +108,10 @@ func TestRefusalIsNotResolvable(t *testing.T) {
 		w.pod("high", withPriority(100))
 		pause(time.Minute)
 		w.wantVictims()
+		want := "0/1 nodes are available: 1 no address. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+		if got := w.says("high"); got != want {
+			t.Errorf("it says %q, want %q", got, want)
+		}
 	})
 }
 
@@ -149,85 +153,6 @@ func TestPreemptsElsewhere(t *testing.T) {
 		w.changeNode("b", func(n *corev1.Node) { n.Status.Allocatable["pods"] = quantity(111) }) // wakes it
 		w.wantVictims("on-a", "on-b")
 		w.nominatedOn("high", "b")
-	})
-}
-
-// TestNominatedPodsCountBesideTheirVictims: as long as a victim stops, its place is taken
-// twice, by itself and by the pod that it goes for. So another pod does not fit where there
-// is room for it.
-func TestNominatedPodsCountBesideTheirVictims(t *testing.T) {
-	for name, test := range map[string]struct {
-		priority int32
-		fits     bool
-	}{
-		"as important":   {100, false},
-		"less important": {50, false},
-		"more important": {200, true}, // it does not have to stand back
-	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				w.node("a", 4)
-				w.run("a", "zeroth", "first", "second", "third")
-				w.start(Options{})
-				w.pod("high", withPriority(100), func(p *corev1.Pod) {
-					p.Spec.Containers[0].Resources.Requests[address] = quantity(2)
-				})
-				pause(time.Second)
-				w.wantVictims("second", "third")
-				w.remove("first") // three are left, of which two stop
-				w.pod("other", withPriority(test.priority), func(p *corev1.Pod) {
-					p.Spec.PreemptionPolicy = new(corev1.PreemptNever)
-				})
-				pause(settle)
-				w.isOn("high", "")
-				if fits := w.get("other").Spec.NodeName != ""; fits != test.fits {
-					t.Errorf("fits: %t, want %t; it says %q", fits, test.fits, w.says("other"))
-				}
-				w.remove("second")
-				w.remove("third")
-				w.isOn("high", "a")
-				w.isOn("other", "a")
-			})
-		})
-	}
-}
-
-// TestDoubleCountingTakesOneMore: a pod that preempts meanwhile may have more go than
-// there is need for, as the place of a victim that is more important is not given back.
-func TestDoubleCountingTakesOneMore(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.node("a", 3)
-		w.run("a", "first", "second", "third")
-		protected := "third"
-		w.start(Options{Protected: func(p *corev1.Pod) bool { return p.Name == protected }})
-		w.pod("high", withPriority(100))
-		pause(time.Second)
-		w.wantVictims("second")
-		protected = "second" // it stops, and is spared all the same
-		w.pod("higher", withPriority(100))
-		pause(time.Second)
-		w.wantVictims("second", "first", "third")
-	})
-}
-
-// TestEndsNominationsOfLessImportantPods that wait for the same node.
-func TestEndsNominationsOfLessImportantPods(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.node("a", 1)
-		w.run("a", "low")
-		w.start(Options{})
-		w.pod("high", withPriority(100))
-		pause(time.Second)
-		w.nominatedOn("high", "a")
-		w.pod("higher", withPriority(200))
-		pause(time.Second)
-		// The victim stops already, so nothing is to be done, and the other keeps it.
-		w.nominatedOn("high", "a")
-		w.nominatedOn("higher", "a")
-		w.remove("low")
-		w.isOn("higher", "a")
-		w.isOn("high", "")
-		w.nominatedOn("high", "") // nothing there helps it now
 	})
 }
 
@@ -294,43 +219,6 @@ func TestPreemptVerb(t *testing.T) {
 	}
 }
 
-// TestWhatEndsANomination: an answer of preempt without nodes keeps it, an error of filter
-// ends it.
-func TestWhatEndsANomination(t *testing.T) {
-	for name, test := range map[string]struct {
-		happens func(*world, *fakeExtender)
-		want    string
-	}{
-		"preempt answers no node": {func(w *world, e *fakeExtender) {
-			e.preempt = func(metas) (metas, error) { return nil, nil }
-			w.pod("lower", on("a")) // it takes the place of the victim
-		}, "a"},
-		"filter fails": {func(_ *world, e *fakeExtender) {
-			e.filter = func(string, []string) (*answer, error) { return nil, errors.New("away") }
-		}, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				e := &fakeExtender{w: w}
-				w.node("a", 1)
-				w.run("a", "low")
-				w.start(Options{Extender: e})
-				w.pod("high", withPriority(100))
-				pause(time.Second)
-				w.nominatedOn("high", "a")
-				before := w.attempts("high")
-				test.happens(w, e)
-				w.remove("low")
-				if w.attempts("high") == before {
-					t.Fatal("it was not tried again")
-				}
-				w.isOn("high", "")
-				w.nominatedOn("high", test.want)
-			})
-		})
-	}
-}
-
 // TestGatedWhileItsVictimsAreDeleted: no event has the pod tried before that is done.
 func TestGatedWhileItsVictimsAreDeleted(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -351,6 +239,11 @@ func TestGatedWhileItsVictimsAreDeleted(t *testing.T) {
 		pause(time.Minute)
 		if p := w.get("low"); p.DeletionTimestamp == nil {
 			t.Error("the victim is not deleted")
+		}
+		// It has been gated, so that only the end of a pod has it tried.
+		w.changeNode("a", func(n *corev1.Node) { n.Status.Allocatable["pods"] = quantity(200) })
+		if got := w.attempts("high"); got != 1 {
+			t.Errorf("it was tried %d times, want 1", got)
 		}
 		w.remove("low")
 		pause(10 * time.Second)

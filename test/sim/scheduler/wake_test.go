@@ -2,13 +2,14 @@ package scheduler
 
 import (
 	"errors"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	extenderv1 "k8s.io/kube-scheduler/extender/v1"
+
+	"slotwise.dev/slotwise/test/sim/apiserver"
 )
 
 func TestBindsByTheExtender(t *testing.T) {
@@ -169,9 +170,10 @@ func TestFlush(t *testing.T) {
 		if got := w.attempts("p"); got != 2 {
 			t.Errorf("it was tried %d times within 5.5 minutes, want 2", got)
 		}
+		w.pod("q")
 		pause(6 * time.Minute)
-		if got := w.attempts("p"); got != 3 {
-			t.Errorf("it was tried %d times within 11.5 minutes, want 3", got)
+		if p, q := w.attempts("p"), w.attempts("q"); p != 3 || q != 2 {
+			t.Errorf("they were tried %d and %d times, want 3 and 2", p, q)
 		}
 	})
 }
@@ -208,7 +210,7 @@ func TestErrorBackoff(t *testing.T) {
 }
 
 // TestIdleSchedulerCutsBackoffShort: with nothing else to do it takes pods out of back-off
-// (SchedulerPopFromBackoffQ), so that each event is an attempt; while it is busy they wait.
+// (SchedulerPopFromBackoffQ), so that each event is an attempt.
 func TestIdleSchedulerCutsBackoffShort(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.node("a", 5)
@@ -225,30 +227,75 @@ func TestIdleSchedulerCutsBackoffShort(t *testing.T) {
 	})
 }
 
-// TestEventsInFlightCount: what happens while a pod is being tried is not lost.
+// TestEventsInFlightCount: what happens while a pod is being tried is not lost. The snapshot
+// is older than that.
 func TestEventsInFlightCount(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.node("a", 0)
-		w.start(Options{Cycle: time.Second})
-		w.pod("p")
-		pause(time.Second + lag) // the snapshot is taken at the end of the cycle
-		if got := w.attempts("p"); got != 1 {
-			t.Fatalf("it was tried %d times, want 1", got)
-		}
-		var calls atomic.Int64
-		e := &fakeExtender{w: w}
-		e.filter = func(pod string, nodes []string) (*extenderv1.ExtenderFilterResult, error) {
-			if calls.Add(1) == 1 {
-				w.changeNode("b", nodeChanges["a label"]) // takes a while
-				return refuse(pod, nodes)
-			}
-			return &extenderv1.ExtenderFilterResult{NodeNames: &nodes}, nil
-		}
-		w.node("b", 1)
-		w.start(Options{Name: "other", Extender: e})
-		w.pod("q", func(p *corev1.Pod) { p.Spec.SchedulerName = "other" })
-		pause(2 * settle)
+		w.node("a", 1)
+		w.pod("low", on("a"))
+		e := &fakeExtender{w: w, preempt: func(metas) (metas, error) {
+			time.Sleep(time.Second) // within the scheduling cycle
+			return nil, nil
+		}}
+		w.start(Options{Extender: e})
+		w.pod("p", withPriority(1))
+		pause(100 * time.Millisecond)
+		w.changeNode("a", func(n *corev1.Node) { n.Status.Allocatable[address] = quantity(2) })
+		w.isOn("p", "")
+		pause(time.Second)
+		w.isOn("p", "a")
+	})
+}
+
+// TestImportantPodsFirst, and of those that are alike the one that waits longer.
+func TestImportantPodsFirst(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.node("a", 2)
+		w.start(Options{Cycle: 100 * time.Millisecond})
+		w.pod("busy") // all others come while it is being tried
+		pause(50 * time.Millisecond)
+		w.pod("first")
+		pause(lag)
+		w.pod("second")
+		pause(lag)
+		w.pod("high", withPriority(1))
 		pause(settle)
-		w.isOn("q", "b")
+		w.isOn("high", "a")
+		w.isOn("first", "")
+		w.isOn("second", "")
+		w.remove("busy")
+		w.isOn("first", "a")
+		w.isOn("second", "")
+	})
+}
+
+// TestBoundByOthers: a pod that another has bound is not tried any more.
+func TestBoundByOthers(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.node("a", 0)
+		w.start(Options{})
+		w.pod("p")
+		pause(settle)
+		if err := w.client.Bind(w.ctx, apiserver.Assignment{Pod: key("p"), Node: "elsewhere"}); err != nil {
+			t.Fatal(err)
+		}
+		pause(10 * time.Minute)
+		if got := w.attempts("p"); got != 1 {
+			t.Errorf("it was tried %d times, want 1", got)
+		}
+	})
+}
+
+// TestCordon keeps pods off, until it is lifted.
+func TestCordon(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.node("a", 1)
+		w.changeNode("a", func(n *corev1.Node) { n.Spec.Unschedulable = true })
+		w.start(Options{})
+		w.pod("p")
+		pause(settle)
+		w.isOn("p", "")
+		w.changeNode("a", func(n *corev1.Node) { n.Spec.Unschedulable = false })
+		w.isOn("p", "a")
 	})
 }
