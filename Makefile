@@ -62,8 +62,8 @@ sim: ## Play random histories of the whole system in virtual time. DURATION=10m,
 	@SIM_DURATION=$(or $(DURATION),10m) SIM_SEED=$(SEED) go test -count=1 -timeout 0 -run '^TestSim$$' -v ./test/sim
 
 .PHONY: breaks
-breaks: ## Put known faults back, one by one, and see that the simulation finds each. BREAK=name for one.
-	go run ./test/breaks $(BREAK)
+breaks: ## Put known faults back, one by one, and see that the simulation finds each. BREAK=regexp chooses by name.
+	go run ./test/breaks $(if $(BREAK),--only "$(BREAK)")
 
 .PHONY: compat
 compat: tools $(foreach version,$(filter $(OLDER),$(VERSIONS)),$(CONTROLPLANE:%=$(TOOLS)-$(version)/%)) ## Take the walk on the oldest and the newest Kubernetes. VERSIONS="1.30" chooses.

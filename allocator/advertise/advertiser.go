@@ -88,7 +88,7 @@ func (a *Advertiser) Nudge(node string) {
 // anew.
 func (a *Advertiser) Seen(node *corev1.Node) {
 	a.options.Source.Shows(node.Name, quantity(node.Status.Allocatable, a.options.Resource))
-	if _, ok := a.options.Source.Figures(node.Name); ok && a.lost(node) {
+	if a.lost(node) {
 		a.Changed(node.Name, false)
 	}
 }

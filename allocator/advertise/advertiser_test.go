@@ -197,6 +197,16 @@ func TestSeen(t *testing.T) {
 			},
 			want: []string{"10: shows 0"},
 		},
+		"the same, and then it is on, or ready": {
+			change: func(w *world, n *corev1.Node) {
+				w.set(func() { w.silent = true })
+				n.Status.Capacity, n.Status.Allocatable = nil, nil
+				w.Seen(n)
+				w.set(func() { w.silent = false })
+				w.Changed("win-1", false)
+			},
+			want: []string{"10: shows 0", "10: shows 0", "10: wrote 10, 5 remain, since 10", "10: shows 10"},
+		},
 		"another one, on which nothing was written yet": {
 			change: func(_ *world, n *corev1.Node) { n.Name = "win-2" },
 			want:   []string{"10: shows 10"},

@@ -1,7 +1,6 @@
 package budget
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"sync"
@@ -32,14 +31,12 @@ func TestWhenSubnetsAreDescribed(t *testing.T) {
 				s.LookSoon(b)
 			}, seconds: 70, want: []float64{0, 2, 62},
 		},
-		"two of them at once are one": {
-			do: func(s *Subnets, b *Budget, _ *ec2) { s.LookSoon(b); s.LookSoon(b) }, seconds: 10, want: []float64{0, 0},
-		},
-		"one that runs": {
+		"it is asked for while one runs, twice": {
 			do: func(s *Subnets, b *Budget, e *ec2) {
 				e.takes = 4 * time.Second
 				s.LookSoon(b)
 				time.Sleep(time.Second)
+				s.LookSoon(b)
 				s.LookSoon(b)
 			}, seconds: 30, want: []float64{0, 0, 4},
 		},
@@ -77,12 +74,6 @@ func TestWhenSubnetsAreDescribed(t *testing.T) {
 		"no shortage, and EC2 does not answer": {
 			do: func(_ *Subnets, _ *Budget, e *ec2) { e.answers(errEC2) }, seconds: 130, want: []float64{0, 60, 120},
 		},
-		"somebody has looked": {
-			do: func(s *Subnets, b *Budget, _ *ec2) {
-				time.Sleep(50 * time.Second)
-				s.Look(context.Background(), b)
-			}, seconds: 115, want: []float64{0, 50, 110},
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -96,6 +87,19 @@ func TestWhenSubnetsAreDescribed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A look of somebody else counts like one of Run.
+func TestSomebodyLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, b, e, _ := running(t, everyMinute)
+		time.Sleep(50 * time.Second)
+		s.Look(t.Context(), b)
+		time.Sleep(65 * time.Second)
+		if got, want := e.asked(), []float64{0, 50, 110}; !slices.Equal(got, want) {
+			t.Errorf("described at seconds %v, want %v", got, want)
+		}
+	})
 }
 
 // What is due next may change: Run finds it out anew when it is woken.
@@ -130,6 +134,28 @@ func TestSubnetsAreDescribedOnTheirOwn(t *testing.T) {
 		}
 		time.Sleep(69 * time.Second)
 		if got, want := e.asked(), []float64{0, 20, 60, 80}; !slices.Equal(got, want) {
+			t.Errorf("described at seconds %v, want %v", got, want)
+		}
+	})
+}
+
+// A subnet that comes while Run sleeps is described when its own time has come.
+func TestSubnetThatComesLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &ec2{start: time.Now()}
+		s := NewSubnets(Options{
+			Describer: e, Listener: &listener{}, Log: testr.New(t),
+			Next: func(last time.Time) time.Time { return last.Add(10 * time.Second) },
+		})
+		go s.Run(t.Context())
+		time.Sleep(12 * time.Second)
+		b, err := s.Budget(t.Context(), "subnet-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.options.Listener.(*listener).budget = b
+		time.Sleep(15 * time.Second)
+		if got, want := e.asked(), []float64{12, 22}; !slices.Equal(got, want) {
 			t.Errorf("described at seconds %v, want %v", got, want)
 		}
 	})

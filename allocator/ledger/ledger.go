@@ -36,9 +36,16 @@ func (l *Ledger) Begin(c Call) {
 	}
 }
 
-// Assigned notes the answer of the assign in flight: the blocks that EC2 gave.
+// Assigned notes the answer of the assign in flight: the blocks that EC2 gave. Those that
+// were asked for by name another client had taken: pods that ended before this ledger began
+// may have had their other addresses, so these cool.
 func (l *Ledger) Assigned(blocks []netip.Prefix, now time.Time) {
+	restored := l.pending.Names != nil
 	l.pending = nil
+	if restored {
+		l.adopt(blocks, now, now.Add(Cooldown))
+		return
+	}
 	for _, p := range blocks {
 		l.add(newBlock(p, now), now)
 	}

@@ -114,6 +114,7 @@ func (s *store) request(ctx context.Context, verb string, do func() (string, err
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch s.fateOf(verb) {
+	case done:
 	case refused:
 		return "", errAPI
 	case lost:
@@ -275,13 +276,17 @@ func (n *node) set(f func()) {
 type world struct {
 	*store
 	*Recorder
+	ctx    context.Context // of the test
 	node   *node
 	object *Object
 }
 
 // newWorld is at second zero: a node that is ready, with two free addresses, and no object.
 func newWorld(t *testing.T) *world {
-	w := &world{store: newStore(), node: &node{name: "win-1", ready: true, free: []string{"10.0.0.1/32", "10.0.0.2/32"}}}
+	w := &world{
+		store: newStore(), ctx: t.Context(),
+		node: &node{name: "win-1", ready: true, free: []string{"10.0.0.1/32", "10.0.0.2/32"}},
+	}
 	w.Recorder = New(Options{Store: w.store, Log: testr.New(t), Find: func(node string) *Object {
 		if node == "win-1" || node == "win-2" {
 			return w.object

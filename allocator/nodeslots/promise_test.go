@@ -3,7 +3,6 @@ package nodeslots
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -93,7 +92,7 @@ func TestI2TakeBack(t *testing.T) {
 			want: []string{"10: win-1 in use 1 free"},
 		},
 		"it was taken back before": {
-			prepare: func(w *world) { _ = w.object.TakeBack(context.Background()) },
+			prepare: func(w *world) { _ = w.object.TakeBack(w.ctx) },
 			want:    []string{"10: win-1 in use 0 free"},
 		},
 		"it cannot be": {
@@ -106,14 +105,14 @@ func TestI2TakeBack(t *testing.T) {
 			want: []string{"10: win-1 in use 1 free"},
 		},
 		"the answer to the one before was lost": {
-			prepare: func(w *world) { w.fails(once(lost)); _ = w.object.TakeBack(context.Background()) },
+			prepare: func(w *world) { w.fails(once(lost)); _ = w.object.TakeBack(w.ctx) },
 			want:    []string{"10: win-1 in use 0 free", "10: win-1 in use 1 free"},
 		},
 		"the answer to the list was lost": {
 			prepare: func(w *world) {
-				_ = w.object.TakeBack(context.Background())
+				_ = w.object.TakeBack(w.ctx)
 				w.fails(once(lost))
-				_ = w.object.write(context.Background(), 0)
+				_ = w.object.write(w.ctx, 0)
 			},
 			want: []string{"10: win-1 in use 0 free", "10: win-1 in use 0 free 10.0.0.1/32 10.0.0.2/32", "10: win-1 in use 1 free"},
 		},
@@ -225,10 +224,12 @@ func TestWritesAreBounded(t *testing.T) {
 func TestI2NoAddressIsGivenWhileListed(t *testing.T) {
 	listings, given := 0, 0
 	for seed := range uint64(150) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := &history{world: newWorld(t), dice: rand.New(rand.NewPCG(seed, 1)), held: map[string]bool{}}
+				h := &history{world: newWorld(t), chance: rand.New(rand.NewPCG(seed, 1)), held: map[string]bool{}}
 				h.play(t)
+				h.judge.Lock()
+				defer h.judge.Unlock()
 				listings += h.listings
 				given += h.given
 			})
@@ -243,7 +244,9 @@ func TestI2NoAddressIsGivenWhileListed(t *testing.T) {
 // address, and whenever an object is written.
 type history struct {
 	*world
-	dice *rand.Rand
+
+	dice   sync.Mutex
+	chance *rand.Rand
 
 	judge    sync.Mutex
 	held     map[string]bool // by pods
@@ -251,10 +254,17 @@ type history struct {
 	given    int
 }
 
+// roll is a random number below n.
+func (h *history) roll(n int) int {
+	h.dice.Lock()
+	defer h.dice.Unlock()
+	return h.chance.IntN(n)
+}
+
 func (h *history) play(t *testing.T) {
 	h.takes = 50 * time.Millisecond
 	h.fails(func(string) fate {
-		switch h.dice.IntN(10) {
+		switch h.roll(10) {
 		case 0:
 			return refused
 		case 1:
@@ -264,27 +274,27 @@ func (h *history) play(t *testing.T) {
 		}
 		return done
 	})
-	h.node.looked = func() { time.Sleep(time.Duration(h.dice.IntN(20)) * time.Millisecond) }
+	h.node.looked = func() { time.Sleep(time.Duration(h.roll(20)) * time.Millisecond) }
 	h.changed = func(what string) { h.written(t, what) }
 	var binds sync.WaitGroup
 	for range 60 {
-		switch h.dice.IntN(8) {
+		switch h.roll(8) {
 		case 0, 1, 2:
 			binds.Go(func() { h.bindOne(t) })
 		case 3, 4:
 			h.endOne()
 		case 5:
-			h.node.set(func() { h.node.name = []string{"win-1", "win-2"}[h.dice.IntN(2)] })
+			h.node.set(func() { h.node.name = []string{"win-1", "win-2"}[h.roll(2)] })
 			h.Changed("win-1")
 			h.Changed("win-2")
 		case 6:
 			o, _ := h.of("win-1")
 			h.object.Seen(text(o.version))
 		case 7:
-			time.Sleep(time.Duration(h.dice.IntN(7000)) * time.Millisecond)
+			time.Sleep(time.Duration(h.roll(7000)) * time.Millisecond)
 		}
 		h.Changed(h.node.Name())
-		time.Sleep(time.Duration(h.dice.IntN(200)) * time.Millisecond)
+		time.Sleep(time.Duration(h.roll(200)) * time.Millisecond)
 	}
 	binds.Wait()
 	time.Sleep(time.Minute)

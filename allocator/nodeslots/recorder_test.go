@@ -35,7 +35,7 @@ func TestDisplay(t *testing.T) {
 		},
 		"addresses are given: the list comes back once the node is still": {
 			do: func(w *world) {
-				_, _ = w.bind(context.Background())
+				_, _ = w.bind(w.ctx)
 				w.Changed("win-1")
 			},
 			want: []string{"10: win-1 in use 1 free", "15: win-1 in use 1 free 10.0.0.2/32"},
@@ -43,7 +43,7 @@ func TestDisplay(t *testing.T) {
 		"a burst costs one write, and one once it is over": {
 			do: func(w *world) {
 				for range 2 {
-					_, _ = w.bind(context.Background())
+					_, _ = w.bind(w.ctx)
 					w.Changed("win-1")
 					w.until(12)
 				}
@@ -79,7 +79,7 @@ func TestDisplay(t *testing.T) {
 		},
 		"another client has removed it": {
 			do: func(w *world) {
-				_ = w.Remove(context.Background(), "win-1")
+				_ = w.Remove(w.ctx, "win-1")
 				w.node.set(func() { w.node.inUse = 1 })
 				w.Changed("win-1")
 			},
@@ -95,7 +95,7 @@ func TestDisplay(t *testing.T) {
 					}
 					return done
 				})
-				_, _ = w.bind(context.Background()) // fails
+				_, _ = w.bind(w.ctx) // fails
 				w.node.set(func() { w.node.free, w.node.given = []string{"10.0.0.1/32", "10.0.0.2/32"}, time.Time{} })
 				w.Changed("win-1")
 			},
@@ -132,7 +132,7 @@ func TestSeen(t *testing.T) {
 		},
 		"another client has removed it": {
 			do: func(w *world) {
-				_ = w.Remove(context.Background(), "win-1")
+				_ = w.Remove(w.ctx, "win-1")
 				w.object.Seen("")
 			},
 			want: []string{"10: win-1 removed", "11: win-1 in use 0 free " + written},
@@ -140,7 +140,7 @@ func TestSeen(t *testing.T) {
 		"it was changed, and written anew by then": {
 			do: func(w *world) {
 				version := w.another("win-1", "10.0.0.9/32")
-				_ = w.object.TakeBack(context.Background())
+				_ = w.object.TakeBack(w.ctx)
 				w.object.Seen(version)
 			},
 			want: []string{"10: win-1 in use 0 free", "11: win-1 in use 0 free " + written},

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/go-logr/logr"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -42,9 +41,9 @@ func follow(ctx context.Context, s *slotwise) *follower {
 		ConfigMaps:  func(_, _ *corev1.ConfigMap) { <-ready; f.settingsChanged() },
 		Deployments: func(_, _ *appsv1.Deployment) { <-ready; f.settingsChanged() },
 	})
-	f.nodes = controllers.Nodes{Reader: f.cache, Fleet: s.fleet, Events: s.events, Log: logr.Discard()}
+	f.nodes = controllers.Nodes{Reader: f.cache, Fleet: s.fleet, Events: s.events, Log: s.env.Log}
 	f.slots = controllers.NodeSlots{Reader: f.cache, Fleet: s.fleet}
-	f.settings = controllers.Settings{Reader: f.cache, Config: s.config, Fleet: s.fleet, Events: s.events, Log: logr.Discard()}
+	f.settings = controllers.Settings{Reader: f.cache, Config: s.config, Fleet: s.fleet, Events: s.events, Log: s.env.Log}
 	f.standby = controllers.Standby{Reader: f.cache, Config: s.config}
 	close(ready)
 	return f

@@ -130,6 +130,16 @@ func (s *system) live() (pods []*corev1.Pod) {
 	return pods
 }
 
+// endJobs deletes the pods that end by themselves: as long as some wait, others come and
+// go, and nothing is at rest.
+func (s *system) endJobs() {
+	for _, p := range s.live() {
+		if p.Annotations[kubelet.CompleteAfterAnnotation] != "" {
+			s.deletePod(p.Name, apiserver.Deletion{Grace: apiserver.Force()})
+		}
+	}
+}
+
 // halfGo deletes every other pod that is on a node.
 func (s *system) halfGo() {
 	for i, p := range s.live() {

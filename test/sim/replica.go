@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -33,6 +34,7 @@ type Environment struct {
 	Lease    time.Duration        // of the lease; a leader that cannot renew it acts for two thirds of it
 	Retry    time.Duration        // between two attempts to take or renew it
 	Observe  time.Duration        // between two looks at what another allocator does; 0: there is none
+	Log      logr.Logger
 }
 
 // Replica is one life of a replica of Slotwise.
@@ -106,6 +108,7 @@ func (r *replica) start() {
 		Process: p, API: api, Pods: r.s.server.Pods().Via(api), EC2: ec2.NewClient(r.s.cloud, p.Gate),
 		Pod: types.NamespacedName{Namespace: systemNamespace, Name: r.name}, Identity: l.identity,
 		Lease: r.s.h.Cluster.Lease.D(), Retry: r.s.h.Cluster.Lease.D() * 2 / 15, Observe: r.s.observe(),
+		Log: r.s.o.Log.WithName(l.identity),
 	})
 	if err != nil {
 		panic(err)

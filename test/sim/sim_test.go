@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
+
 	"slotwise.dev/slotwise/test/sim/history"
 )
 
@@ -79,7 +81,7 @@ func TestRegressions(t *testing.T) {
 }
 
 // TestOne plays one history, that of SIM_SEED or the one in the file SIM_HISTORY, and tells
-// everything that happens.
+// everything that happens; with SIM_LOG the product does so, too.
 func TestOne(t *testing.T) {
 	file, seed := os.Getenv("SIM_HISTORY"), os.Getenv("SIM_SEED")
 	if file == "" && (seed == "" || os.Getenv("SIM_DURATION") != "") {
@@ -94,8 +96,12 @@ func TestOne(t *testing.T) {
 	}
 	fmt.Println(h.Cluster)
 	tell := func(at time.Duration, text string) { fmt.Printf("%9.3fs  %s\n", at.Seconds(), text) }
+	o := Options{Build: Slotwise, Tell: tell}
+	if os.Getenv("SIM_LOG") != "" {
+		o.Log = funcr.New(func(prefix, args string) { fmt.Println("           ", prefix, args) }, funcr.Options{LogTimestamp: true})
+	}
 	began := time.Now()
-	v := Run(t, h, Options{Build: Slotwise, Tell: tell})
+	v := Run(t, h, o)
 	fmt.Printf("%s simulated in %s, trace %x\n", v.Simulated, time.Since(began).Round(time.Millisecond), v.Trace)
 	if len(v.Violations) > 0 {
 		for _, x := range v.Violations {

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/tools/leaderelection"
 
@@ -53,7 +52,7 @@ func Slotwise(e Environment) (Replica, error) {
 		NodeSlots: e.API.NodeSlots(held),
 		Events:    report,
 		Metrics:   m,
-		Log:       logr.Discard(),
+		Log:       e.Log,
 		Held:      held,
 		Policy:    p,
 		ConfigMap: s.config.ConfigMap,

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -48,6 +49,8 @@ type Options struct {
 	Build Build
 	// Tell, where set, is told of everything that happens.
 	Tell func(at time.Duration, text string)
+	// Log is of the product; the zero one keeps it to itself.
+	Log logr.Logger
 }
 
 // system is everything there is.

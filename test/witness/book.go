@@ -28,11 +28,17 @@ type book struct {
 	waiting   int                   // pods without an address
 	asked     int                   // pods that ask for the resource: those that scheduler and kubelet count
 	podRoom   int                   // pods that the kubelet still takes
+	// probes says that EC2 has refused the interface what was asked of it last: until it is
+	// needed again, when that is found out, only one block more may be counted on.
+	probes bool
+	limit  int // of blocks to be counted on
 }
+
+const unlimited = 1 << 30
 
 func (s *scene) book(n *corev1.Node) book {
 	b := book{settings: s.settings, eni: s.interfaces[n.Name], held: map[netip.Addr]bool{}, told: map[netip.Addr]bool{}, elsewhere: map[netip.Addr]bool{}, who: map[netip.Addr]string{}}
-	b.room = s.rooms[b.eni.Subnet]
+	b.room, b.probes, b.limit = s.rooms[b.eni.Subnet], s.refused[b.eni.ID], unlimited
 	b.prefixes = s.settings.Prefixes && nitro(b.eni.Type)
 	b.podRoom = int(n.Status.Allocatable.Pods().Value())
 	for i := range s.Pods {
@@ -118,9 +124,9 @@ func (b book) slots() int { return b.eni.Limit - 1 }
 func (b book) open() int {
 	empty := b.slots() - len(b.eni.Addresses) - len(b.eni.Prefixes)
 	if b.prefixes {
-		return min(empty, b.room.prefixes)
+		return min(empty, b.limit, b.room.prefixes)
 	}
-	return min(empty, b.room.addresses)
+	return min(empty, b.limit, b.room.addresses)
 }
 
 // free counts the addresses of the mode's kind that no pod has.
@@ -165,31 +171,49 @@ func (b book) shows() Shown {
 	return s
 }
 
-// compare tells what is wrong with a node at rest.
-func (b book) compare(shown Shown, n *corev1.Node) (wrong []string) {
+// flaw is something that is wrong, and the address that it is about, if any.
+type flaw struct {
+	text    string
+	address netip.Addr
+}
+
+// judge tells what is wrong with a node at rest, and how many more pods it takes.
+func (b book) judge(shown Shown, n *corev1.Node) (wrong []flaw, usable int) {
+	wrong = b.compare(shown, n)
+	if b.probes && len(wrong) > 0 {
+		b.limit = 1
+		if less := b.compare(shown, n); len(less) == 0 {
+			return nil, b.usable()
+		}
+	}
+	return wrong, b.usable()
+}
+
+// compare tells what is not as the book has it.
+func (b book) compare(shown Shown, n *corev1.Node) (wrong []flaw) {
 	if want, got := fmt.Sprintf("%+v", b.shows()), fmt.Sprintf("%+v", shown); got != want {
-		wrong = append(wrong, fmt.Sprintf("NodeSlots shows\n\t\t%s, EC2 and the pods say\n\t\t%s: %v, pods %v", got, want, b.eni.Slots, b.who))
+		wrong = append(wrong, flaw{text: fmt.Sprintf("NodeSlots shows\n\t\t%s, EC2 and the pods say\n\t\t%s: %v, pods %v", got, want, b.eni.Slots, b.who)})
 	}
 	want := int64(b.asked + max(0, b.remaining()))
 	for name, list := range map[string]corev1.ResourceList{"capacity": n.Status.Capacity, "allocatable": n.Status.Allocatable} {
 		if got := list[resource]; got.Value() != want {
-			wrong = append(wrong, fmt.Sprintf("its %s is %s, want %d", name, got.String(), want))
+			wrong = append(wrong, flaw{text: fmt.Sprintf("its %s is %s, want %d", name, got.String(), want)})
 		}
 	}
 	for a := range b.held {
 		if !b.told[a] && !b.has(a) {
-			wrong = append(wrong, fmt.Sprintf("a pod has %s, which is not on its interface", a))
+			wrong = append(wrong, flaw{fmt.Sprintf("%s has %s, which is not on its interface", b.who[a], a), a})
 		}
 	}
 	if b.waiting > 0 && b.free()+b.open() > 0 {
-		wrong = append(wrong, fmt.Sprintf("%d bound pods have no address although there are some", b.waiting))
+		wrong = append(wrong, flaw{text: fmt.Sprintf("%d bound pods have no address although there are some", b.waiting)})
 	}
 	return append(wrong, b.pool()...)
 }
 
 // pool tells of blocks that are kept for nothing, and of those that the warm pool
 // lacks although it could have them.
-func (b book) pool() (wrong []string) {
+func (b book) pool() (wrong []flaw) {
 	mine, others := len(b.eni.Addresses), len(b.eni.Prefixes)
 	needed := b.singles()
 	othersNeeded, _ := b.occupied()
@@ -198,14 +222,14 @@ func (b book) pool() (wrong []string) {
 		needed, othersNeeded = othersNeeded, needed
 	}
 	if others != othersNeeded {
-		wrong = append(wrong, fmt.Sprintf("%d blocks of the other mode are kept, pods need %d", others, othersNeeded))
+		wrong = append(wrong, flaw{text: fmt.Sprintf("%d blocks of the other mode are kept, pods need %d", others, othersNeeded)})
 	}
 	want := b.target()
 	if mine > max(want, needed) {
-		wrong = append(wrong, fmt.Sprintf("%d blocks are kept, pods need %d and the warm pool asks for %d", mine, needed, want))
+		wrong = append(wrong, flaw{text: fmt.Sprintf("%d blocks are kept, pods need %d and the warm pool asks for %d", mine, needed, want)})
 	}
 	if mine < want && b.open() > 0 {
-		wrong = append(wrong, fmt.Sprintf("there are %d blocks, the warm pool asks for %d, and %d more can be had", mine, want, b.open()))
+		wrong = append(wrong, flaw{text: fmt.Sprintf("there are %d blocks, the warm pool asks for %d, and %d more can be had", mine, want, b.open())})
 	}
 	return wrong
 }

@@ -14,7 +14,7 @@ import (
 // newBook is a c5.large (9 slots) whose pods have the first n addresses of what
 // the interface has.
 func newBook(s Settings, held int, slots ec2sim.Slots) book {
-	b := book{settings: s, prefixes: s.Prefixes, held: map[netip.Addr]bool{}, asked: held, podRoom: 110, room: room{addresses: 100, prefixes: 5},
+	b := book{settings: s, prefixes: s.Prefixes, held: map[netip.Addr]bool{}, asked: held, podRoom: 110, limit: unlimited, room: room{addresses: 100, prefixes: 5},
 		eni: ec2sim.Interface{ID: eni, Subnet: "subnet", Limit: 10, Slots: slots}}
 	for _, a := range slots.Addresses[:min(held, len(slots.Addresses))] {
 		b.held[a] = true
@@ -81,16 +81,35 @@ func TestBook(t *testing.T) {
 			if got := b.remaining(); got != test.remaining {
 				t.Errorf("%d addresses remain, want %d", got, test.remaining)
 			}
-			found := strings.Join(b.compare(shown, advertising(b.asked+max(0, b.remaining()))), "\n")
+			var found string
+			for _, x := range b.compare(shown, advertising(b.asked+max(0, b.remaining()))) {
+				found += x.text + "\n"
+			}
 			if test.want == "" && found != "" || !strings.Contains(found, test.want) {
 				t.Errorf("found %q, want %q", found, test.want)
 			}
 		})
 	}
+	t.Run("EC2 has refused what was asked last", func(t *testing.T) {
+		b := newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)})
+		b.probes = true
+		less := b
+		less.limit = 1
+		if wrong, usable := b.judge(less.shows(), advertising(b.asked+4)); len(wrong) > 0 || usable != 4 {
+			t.Errorf("found %v, and %d usable, want 4", wrong, usable)
+		}
+		if wrong, usable := b.judge(b.shows(), advertising(b.asked+7)); len(wrong) > 0 || usable != 7 {
+			t.Errorf("found %v, and %d usable, want 7", wrong, usable)
+		}
+		b.probes = false
+		if wrong, _ := b.judge(less.shows(), advertising(b.asked+4)); len(wrong) == 0 {
+			t.Error("that less is counted on is not found although EC2 has refused nothing")
+		}
+	})
 	t.Run("advertised too much", func(t *testing.T) {
 		b := newBook(Settings{}, 2, ec2sim.Slots{Addresses: singles(5)})
 		if found := b.compare(b.shows(), advertising(10)); len(found) != 2 {
-			t.Errorf("found %q, want capacity and allocatable", found)
+			t.Errorf("found %v, want capacity and allocatable", found)
 		}
 	})
 }

@@ -3,6 +3,7 @@ package witness
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ func (w *Witness) History(v Violation, since time.Time) string {
 	e := w.evidence()
 	var lines []line
 	if v.Address.IsValid() {
-		lines = append(e.holders(v), e.moves(v)...)
+		lines = slices.Concat(e.holders(v), e.moves(v), e.askedByName(v))
 	}
 	if v.Kind == Needless {
 		lines = append(lines, e.comings(v)...)
@@ -118,6 +119,17 @@ func change(c ec2sim.Change) line {
 	return line{c.Time, fmt.Sprintf("%s is %s %s, by call %d", c.Range, verb, c.ENI, c.Call)}
 }
 
+// askedByName tells of the calls that ask for the address by name, or for its block.
+func (e evidence) askedByName(v Violation) (lines []line) {
+	for _, c := range e.calls {
+		named := slices.ContainsFunc(rangesOf(c), func(p netip.Prefix) bool { return p.Contains(v.Address) })
+		if named && !near(c.Start, v.At) { // else it is told of anyway
+			lines = append(lines, line{c.Start, fmt.Sprintf("%s: answer %q, done: %v", callText(c), c.Code, c.Applied)})
+		}
+	}
+	return lines
+}
+
 // named tells what became of the ranges that a failed call names.
 func (e evidence) named(v Violation) (lines []line) {
 	if v.Kind != CallFailed {
@@ -136,8 +148,15 @@ func (e evidence) named(v Violation) (lines []line) {
 	return lines
 }
 
-// callsAround tells of the calls about the interfaces concerned.
+// callsAround tells of the calls about the interfaces concerned: those around the violation,
+// and around the last time that its address left one.
 func (e evidence) callsAround(v Violation) (lines []line) {
+	left := v.At
+	for _, c := range e.changes {
+		if !c.Assigned && v.Address.IsValid() && c.Range.Contains(v.Address) && c.Time.Before(v.At) {
+			left = c.Time
+		}
+	}
 	concerned := map[string]bool{v.ENI: true}
 	for _, l := range e.pods {
 		if v.Address.IsValid() && l.Address == v.Address {
@@ -145,7 +164,7 @@ func (e evidence) callsAround(v Violation) (lines []line) {
 		}
 	}
 	for _, c := range e.calls {
-		if c.ENI == "" || !concerned[c.ENI] || !near(c.Start, v.At) {
+		if c.ENI == "" || !concerned[c.ENI] || !near(c.Start, v.At) && !near(c.Start, left) {
 			continue
 		}
 		text := callText(c)

@@ -34,6 +34,7 @@ type scene struct {
 	interfaces map[string]ec2sim.Interface // by node
 	rooms      map[string]room             // by subnet
 	told       func(types.UID) bool        // a pod that its address is lost
+	refused    map[string]bool             // of an interface what was asked of it last
 }
 
 // Rest finds what is not as it must be once nothing happens any more: EC2, what
@@ -54,9 +55,10 @@ func (w *Witness) Rest(state State, s Settings) (found []Violation) {
 			continue // of an instance that EC2 does not have
 		}
 		b := now.book(n)
-		remaining[n.Name] = b.usable()
-		for _, text := range b.compare(now.Shown[n.Name], n) {
-			lost(b.eni.ID, n.Name+": "+text)
+		wrong, usable := b.judge(now.Shown[n.Name], n)
+		remaining[n.Name] = usable
+		for _, x := range wrong {
+			found = append(found, Violation{Kind: SlotLost, Text: n.Name + ": " + x.text, ENI: b.eni.ID, Address: x.address, At: time.Now()})
 		}
 	}
 	for _, text := range now.stuck(remaining, w.world.scheduler) {
@@ -67,7 +69,7 @@ func (w *Witness) Rest(state State, s Settings) (found []Violation) {
 
 // scene adds what EC2 has to what the API server has.
 func (w *Witness) scene(state State, s Settings) *scene {
-	now := &scene{State: state, settings: s, interfaces: map[string]ec2sim.Interface{}, rooms: map[string]room{}}
+	now := &scene{State: state, settings: s, interfaces: map[string]ec2sim.Interface{}, rooms: map[string]room{}, refused: refusedLast(w.ec2.Calls())}
 	now.told = func(pod types.UID) bool {
 		_, told := w.addressLost.of(pod)
 		return told
@@ -84,6 +86,18 @@ func (w *Witness) scene(state State, s Settings) *scene {
 		now.rooms[id] = roomOf(cidr, interfaces)
 	}
 	return now
+}
+
+// refusedLast says of which interfaces EC2 has refused the last assign that it answered.
+// An answer that there is no room is one.
+func refusedLast(calls []ec2sim.Call) map[string]bool {
+	refused := map[string]bool{}
+	for _, c := range calls {
+		if c.Action == "AssignPrivateIpAddresses" && !c.End.IsZero() && len(rangesOf(c)) == 0 {
+			refused[c.ENI] = c.Code != "" && c.Code != ec2sim.CodeInsufficientBlocks && c.Code != ec2sim.CodeInsufficientAddresses
+		}
+	}
+	return refused
 }
 
 // stuck tells of pods that wait although a node has an address left for them.

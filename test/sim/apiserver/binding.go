@@ -79,7 +79,9 @@ func (t transaction) evict(key types.NamespacedName, uid types.UID) error {
 	setCondition(pod, corev1.PodCondition{
 		Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue, Reason: "EvictionByEvictionAPI", Message: "Eviction API: evicting",
 	})
-	t.server.store.put(Pods, pod, t.by)
+	if _, err := t.replace(Pods, old, pod); err != nil {
+		return err
+	}
 	return t.delete(Pods, key, Deletion{UID: uid})
 }
 

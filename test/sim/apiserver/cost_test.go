@@ -3,6 +3,7 @@ package apiserver
 import (
 	"context"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -29,13 +30,13 @@ func TestCost(t *testing.T) {
 	measure := func(what string, times int, prepare func(*testing.T, *Server) func(i int)) {
 		synctest.Test(t, func(t *testing.T) {
 			s := New()
-			defer s.Close()
+			t.Cleanup(s.Close)
 			do := prepare(t, s)
 			start := spent(t)
 			for i := range times {
 				do(i)
 			}
-			t.Logf("%6.1f µs %s", float64((spent(t) - start).Nanoseconds())/1e3/float64(times), what)
+			t.Logf("%6.1f µs %s", float64((spent(t)-start).Nanoseconds())/1e3/float64(times), what)
 		})
 	}
 	measure("a bind", n, func(t *testing.T, s *Server) func(int) {
@@ -82,10 +83,11 @@ func TestCost(t *testing.T) {
 	})
 	measure("an hour of three replicas that elect a leader every 2 s", 3, func(t *testing.T, s *Server) func(int) {
 		ctx, cancel := context.WithCancel(t.Context())
-		t.Cleanup(cancel)
+		var replicas sync.WaitGroup
 		for _, id := range []string{"a", "b", "c"} {
-			go elect(ctx, dial(s, Healthy()), id, func(string) {})
+			replicas.Go(func() { elect(ctx, dial(s, Healthy()), id, func(string) {}) })
 		}
+		t.Cleanup(func() { cancel(); replicas.Wait() })
 		time.Sleep(time.Minute)
 		return func(int) { time.Sleep(time.Hour) }
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -82,6 +83,9 @@ func prepare(o Object) {
 		// pkg/registry/core/pod/strategy.go (PrepareForCreate), and the defaults of
 		// pkg/apis/core/v1/defaults.go.
 		o.Status = corev1.PodStatus{Phase: corev1.PodPending}
+		if len(o.Spec.SchedulingGates) > 0 {
+			setCondition(o, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonSchedulingGated})
+		}
 		if o.Spec.TerminationGracePeriodSeconds == nil {
 			o.Spec.TerminationGracePeriodSeconds = new(int64(corev1.DefaultTerminationGracePeriodSeconds))
 		}
@@ -140,8 +144,9 @@ func (t transaction) change(k Kind, key types.NamespacedName, uid types.UID, cha
 	return t.replace(k, old, o)
 }
 
-// replace writes o over old, with the fields that no client can change:
-// k8s.io/apiserver v0.37.2, pkg/registry/rest/update.go (BeforeUpdate).
+// replace writes o over old, with the fields that no client can change. What changes
+// nothing is not written. k8s.io/apiserver v0.37.2, pkg/registry/rest/update.go
+// (BeforeUpdate) and pkg/storage/etcd3/store.go (GuaranteedUpdate).
 func (t transaction) replace(k Kind, old, o Object) (Object, error) {
 	o.SetUID(old.GetUID())
 	o.SetCreationTimestamp(old.GetCreationTimestamp())
@@ -152,6 +157,10 @@ func (t transaction) replace(k Kind, old, o Object) (Object, error) {
 		return nil, apierrors.NewInvalid(k.group(), o.GetName(), field.ErrorList{
 			field.Forbidden(field.NewPath("spec"), "pod updates may not change fields other than some"),
 		})
+	}
+	o.SetResourceVersion(old.GetResourceVersion())
+	if equality.Semantic.DeepEqual(old, o) {
+		return old, nil
 	}
 	t.server.store.put(k, o, t.by)
 	t.server.owned(k, o)

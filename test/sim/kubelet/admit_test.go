@@ -204,6 +204,24 @@ func TestRestartIsNoEnd(t *testing.T) {
 	})
 }
 
+// TestRestartCountsWhatEnds: a pod that is known to have ended counts after a restart, too,
+// as long as its sandbox is there.
+func TestRestartCountsWhatEnds(t *testing.T) {
+	inWorld(t, 1, func(w *world) {
+		w.bind("job", annotations(CompleteAfterAnnotation, "1s", TeardownAnnotation, "10s"))
+		pause(time.Second)
+		w.is("job", corev1.PodSucceeded)
+		w.stop()
+		<-w.over
+		w.start(false)
+		w.bind("early")
+		w.isOutOf("early", outOfAddress)
+		pause(10 * time.Second)
+		w.bind("late")
+		w.is("late", corev1.PodRunning)
+	})
+}
+
 // TestMachineMadeAnew sets what others advertise to zero, which keeps pods out; one that has
 // never advertised anything lets them in.
 func TestMachineMadeAnew(t *testing.T) {

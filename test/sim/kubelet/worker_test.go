@@ -107,7 +107,7 @@ func TestGracePeriodIsShortened(t *testing.T) {
 	})
 }
 
-// TestEvictedByOthers: somebody writes that a pod has failed, and its sandbox goes.
+// TestEndedByOthers: somebody writes that a pod has failed, and its sandbox goes.
 func TestEndedByOthers(t *testing.T) {
 	inWorld(t, 1, func(w *world) {
 		w.bind("p")
@@ -146,14 +146,65 @@ func TestTellsLate(t *testing.T) {
 	})
 }
 
-// TestReplacedPodIsLeftAlone: what is written of one pod never hits another of its name.
+// slowly has requests take so long from now on.
+func (w *world) slowly(d time.Duration) {
+	c := w.link.Conditions()
+	c.Latency = apiserver.Spread{Min: d, Max: d}
+	w.link.Set(c)
+}
+
+// TestReplacedPodIsLeftAlone: what is written of one pod never hits another of its name,
+// even if it is under way when the other takes its place.
 func TestReplacedPodIsLeftAlone(t *testing.T) {
-	inWorld(t, 2, func(w *world) {
-		w.bind("p", annotations(CompleteAfterAnnotation, "1s"))
-		pause(500 * time.Millisecond)
-		w.remove("p", apiserver.Force())
+	names := []string{"a", "b", "c", "d"}
+	for name, test := range map[string]struct {
+		annotation string
+		after      time.Duration
+	}{
+		"its status":  {CompleteAfterAnnotation, 5 * time.Second},
+		"its removal": {StopAfterAnnotation, 2*time.Second + deletion},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, 9, func(w *world) {
+				for _, name := range names {
+					w.bind(name, annotations(test.annotation, "5s"))
+				}
+				if test.annotation == StopAfterAnnotation {
+					for _, name := range names {
+						w.remove(name, nil)
+					}
+					pause(5*time.Second + deletion - settle) // then the object is to be removed
+				}
+				w.slowly(2 * time.Second)
+				pause(test.after)
+				for _, name := range names {
+					w.remove(name, apiserver.Force())
+					w.create(name, annotations(AddressAnnotation, "10.0.0.8/32"))
+				}
+				pause(time.Minute)
+				for _, name := range names {
+					w.is(name, corev1.PodRunning)
+				}
+			})
+		})
+	}
+}
+
+// TestFinalPhaseStays: that a pod runs is written too late.
+func TestFinalPhaseStays(t *testing.T) {
+	inWorld(t, 1, func(w *world) {
+		w.slowly(2 * time.Second)
 		w.bind("p")
+		if _, err := w.server.Pods().Change(key("p"), "", func(p *corev1.Pod) error {
+			p.Status.Phase = corev1.PodFailed
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
 		pause(time.Minute)
-		w.is("p", corev1.PodRunning)
+		w.is("p", corev1.PodFailed)
+		if w.get("p").Status.PodIP == "" {
+			t.Error("it was not written at all")
+		}
 	})
 }

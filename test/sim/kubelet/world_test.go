@@ -35,7 +35,7 @@ const (
 type world struct {
 	t       testing.TB
 	server  *apiserver.Server
-	client  *apiserver.Client
+	link    *apiserver.Link // of pods and requests
 	machine *Machine
 	ctx     context.Context
 	stop    context.CancelFunc // ends the kubelet's life
@@ -60,13 +60,13 @@ func inWorld(t *testing.T, addresses int, test func(*world)) {
 
 func newWorld(t testing.TB) *world {
 	w := &world{t: t, server: apiserver.New(), ctx: t.Context()}
-	client := func(lag time.Duration) *apiserver.Client {
-		return w.server.Client(apiserver.NewLink(apiserver.LinkOptions{Conditions: apiserver.Conditions{
+	link := func(lag time.Duration) *apiserver.Link {
+		return apiserver.NewLink(apiserver.LinkOptions{Conditions: apiserver.Conditions{
 			Latency: apiserver.Spread{Min: time.Millisecond, Max: 2 * time.Millisecond},
 			Lag:     apiserver.Spread{Min: lag, Max: lag},
-		}}))
+		}})
 	}
-	w.client = client(10 * time.Millisecond)
+	w.link = link(10 * time.Millisecond)
 	w.machine = NewMachine(Options{
 		Node: &corev1.Node{
 			ObjectMeta: metav1.ObjectMeta{Name: node, Labels: map[string]string{corev1.LabelOSStable: "windows"}},
@@ -75,7 +75,7 @@ func newWorld(t testing.TB) *world {
 				Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: "10.0.0.4"}},
 			},
 		},
-		Server: w.server, Client: w.client, NodeClient: client(nodeLag),
+		Server: w.server, Client: w.server.Client(w.link), NodeClient: w.server.Client(link(nodeLag)),
 		Ready:    apiserver.Spread{Min: time.Second, Max: time.Second},
 		Teardown: apiserver.Spread{Min: teardown, Max: teardown}, Deletion: apiserver.Spread{Min: deletion, Max: deletion},
 		Rejected: func(r Rejection) {

@@ -14,7 +14,7 @@ import (
 	"slotwise.dev/slotwise/test/sim/apiserver"
 )
 
-// BenchmarkPod is what one pod costs from its creation to its end, on 4 nodes of which each
+// BenchmarkPod is what one pod costs from its creation to its end, on nodes of which each
 // has 25 pods: scheduled through the real handler, over HTTP in memory.
 func BenchmarkPod(b *testing.B) {
 	debug.SetGCPercent(400)
@@ -44,7 +44,8 @@ func benchmarkPods(b *testing.B, nodes int) {
 			bound <- struct{}{}
 		}
 	})
-	w.start(Options{Extender: NewHTTPExtender(HTTPOptions{Dialer: toOne{&Replica{Handler: a.handler(b)}}})})
+	h := NewHTTPExtender(HTTPOptions{Dialer: toOne{&Replica{Handler: a.handler(b)}}})
+	go w.scheduler(Options{Extender: h}).Run(w.ctx)
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {
 		name := fmt.Sprint("pod-", n)

@@ -156,6 +156,23 @@ func TestNominationCountsAtOnce(t *testing.T) {
 	})
 }
 
+// TestNominatedNodeComesFirst, whichever is better.
+func TestNominatedNodeComesFirst(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.node("a", 1)
+		w.run("a", "low")
+		e := &fakeExtender{w: w, prioritize: func([]string) list { return list{{Host: "b", Score: 10}} }}
+		w.start(Options{Extender: e, Cycle: settle})
+		w.pod("high", withPriority(100))
+		pause(time.Second)
+		w.nominatedOn("high", "a")
+		w.node("b", 1)
+		w.remove("low") // both are seen in the same cycle
+		pause(time.Second)
+		w.isOn("high", "a")
+	})
+}
+
 // TestAssumedPodIsNominatedNoMore, so that it counts once.
 func TestAssumedPodIsNominatedNoMore(t *testing.T) {
 	inWorld(t, func(w *world) {

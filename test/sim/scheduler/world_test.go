@@ -66,6 +66,11 @@ func newWorld(t testing.TB, ctx context.Context) *world {
 
 // start starts a scheduler, and waits until it knows what there is.
 func (w *world) start(o Options) {
+	go w.scheduler(o).Run(w.ctx)
+	pause(settle)
+}
+
+func (w *world) scheduler(o Options) *Scheduler {
 	o.Server, o.Client, o.Managed = w.server, w.client, address
 	if o.Name == "" {
 		o.Name = ours
@@ -81,8 +86,7 @@ func (w *world) start(o Options) {
 		defer w.mu.Unlock()
 		w.preempted = append(w.preempted, victim.Name)
 	}
-	go New(o).Run(w.ctx)
-	pause(settle)
+	return New(o)
 }
 
 // attempts counts the attempts to place a pod that have failed.
