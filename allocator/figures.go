@@ -13,10 +13,11 @@ type figures struct {
 }
 
 // Figures are those of one Node. One that another Node offers the capacity of shows what
-// its pods have asked for.
+// its pods have asked for. While Slotwise is off, nothing remains; but what pods hold goes
+// on being shown, as a kubelet that restarts rejects those that do not fit (I9).
 func (f *figures) Figures(name string) (x advertise.Figures, ok bool) {
 	n := f.nodes.find(name)
-	if n == nil || !f.gate.On() {
+	if n == nil || f.gate.state.Load().Other != nil {
 		return x, false
 	}
 	c, available := n.Capacity()
@@ -27,9 +28,13 @@ func (f *figures) Figures(name string) (x advertise.Figures, ok bool) {
 		load, _ := n.Pods().Load(name)
 		return advertise.Figures{Total: load.Asked}, true
 	}
-	return advertise.Figures{
-		Total: c.Total(available), Remaining: max(0, c.Remaining(available)), Shown: n.Shown.Last(name), Offers: true,
-	}, true
+	x = advertise.Figures{Shown: n.Shown.Last(name), Offers: true}
+	if f.gate.On() {
+		x.Total, x.Remaining = c.Total(available), max(0, c.Remaining(available))
+	} else {
+		x.Total = max(c.Running+c.Ended, x.Shown) // whoever shows more may have a reason
+	}
+	return x, true
 }
 
 // Shows notes the total that a Node shows from now on, or may, where it is the one that

@@ -47,17 +47,7 @@ func (a *Allocator) tellElection(n *node.Node) {
 // NodeSeen makes known what a Node object shows. Where that is not what was written, as
 // when a kubelet registers again and resets it, or another client has changed it, it is
 // written anew.
-func (a *Allocator) NodeSeen(o *corev1.Node) {
-	n := a.nodes.find(o.Name)
-	if n == nil {
-		return
-	}
-	total := o.Status.Allocatable[a.policy.Resource()]
-	(&figures{a.gate, a.nodes}).Shows(o.Name, int(total.Value()))
-	if c, _ := n.Capacity(); c.Ready {
-		a.advertiser.Seen(o)
-	}
-}
+func (a *Allocator) NodeSeen(o *corev1.Node) { a.advertiser.Seen(o) }
 
 // NodeSlotsSeen makes known what the cluster has of a NodeSlots object: its version,
 // empty where there is none. What another client has changed or removed is written anew.

@@ -76,6 +76,12 @@ func TestI2Cooling(t *testing.T) {
 				l.Assigned(blocks(block...), epoch)
 			}, 0,
 		},
+		"its block is brought back by name, whoever had it": {
+			on(1, SecondaryIP, nil), func(l *Ledger) {
+				l.Begin(Call{Kind: SecondaryIP, Count: 1, Names: blocks(block...), Purpose: Restoring})
+				l.Assigned(blocks(block...), epoch)
+			}, Cooldown,
+		},
 		"its block was gone when its pod ended, and is assigned again": {
 			coolingAway(on(1, SecondaryIP, nil), nine), func(l *Ledger) {
 				l.Begin(Call{Kind: SecondaryIP, Count: 1})
@@ -140,22 +146,20 @@ func TestI10AdoptedIsGivenOnceEC2HasShownIt(t *testing.T) {
 
 // What cools off the ENI is counted until it has cooled.
 func TestCoolingOffTheENI(t *testing.T) {
-	l := coolingAway(on(1, SecondaryIP, nil), nine)
-	for past, want := range map[time.Duration]int{0: 1, Cooldown - 1: 1, Cooldown: 0} {
-		if next := l.NextFree(); want > 0 && !next.Equal(epoch.Add(Cooldown)) {
-			t.Errorf("after %s the next is free at %s, want %s", past, next, epoch.Add(Cooldown))
-		}
-		if past == Cooldown {
-			continue
-		}
-		l.Advance(epoch.Add(past))
-		if got := l.Counts().Away; got != want {
-			t.Errorf("after %s %d cool off the ENI, want %d", past, got, want)
-		}
+	l, end := coolingAway(on(1, SecondaryIP, nil), nine), epoch.Add(Cooldown)
+	l.Advance(end.Add(-1))
+	if got := l.Counts().Away; got != 1 || !l.NextFree().Equal(end) {
+		t.Errorf("%d cool off the ENI, the next until %s; want one until %s", got, l.NextFree(), end)
 	}
-	l.Advance(epoch.Add(Cooldown))
+	l.Hold("later", netip.MustParseAddr("10.0.0.10"), SecondaryIP, epoch)
+	l.End("later", epoch.Add(time.Second))
+	l.Advance(end)
+	if got, next := l.Counts().Away, end.Add(time.Second); got != 1 || !l.NextFree().Equal(next) {
+		t.Errorf("%d cool off the ENI, the next until %s; want one until %s", got, l.NextFree(), next)
+	}
+	l.Advance(end.Add(time.Second))
 	if got := l.Counts().Away; got != 0 || !l.NextFree().IsZero() {
-		t.Errorf("%d cool off the ENI after the cooldown; the next is free at %s", got, l.NextFree())
+		t.Errorf("%d cool off the ENI after the cooldown, the next until %s", got, l.NextFree())
 	}
 }
 

@@ -61,6 +61,13 @@ func TestDisplay(t *testing.T) {
 		"a Node that nobody knows": {
 			do: func(w *world) { w.Changed("win-9") },
 		},
+		"a Node of the instance that does not offer its capacity has an object": {
+			do: func(w *world) {
+				w.another("win-2", "10.0.0.9/32")
+				w.Changed("win-2")
+			},
+			want: []string{"11: win-2 removed"},
+		},
 		"a write fails": {
 			do: func(w *world) {
 				w.fails(once(refused))

@@ -54,6 +54,7 @@ func (s *system) join(n history.Node) {
 // register has a kubelet of an instance start, and register a Node.
 func (s *system) register(n history.Node, instance string, eni ec2sim.Interface) {
 	s.judge.Node(n.Name, eni)
+	s.judge.MaxPods(n.Name, n.Pods)
 	s.note(witness.Note{Text: n.Name + " registers", Node: n.Name})
 	m := &machine{node: n, instance: instance, eni: eni.ID}
 	pods := s.newLink("kubelet-"+n.Name, nil, asUsual)

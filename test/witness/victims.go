@@ -45,6 +45,9 @@ func (e evidence) needless() (found []Violation) {
 	for _, p := range e.pods {
 		mine := victims[p.UID]
 		for i, v := range mine {
+			if e.crowded(v.Node, v.Marked) {
+				continue
+			}
 			why := e.promised(p, mine[:i], v, there)
 			if why == "" {
 				why = e.cooling(p, mine[:i], v, there)
@@ -58,6 +61,24 @@ func (e evidence) needless() (found []Violation) {
 		}
 	}
 	return found
+}
+
+// crowded says that the kubelet of a node takes no more pods, or would not once all come
+// that are nominated somewhere: then somebody has to go whatever addresses there are.
+func (e evidence) crowded(node string, revision int64) bool {
+	most, known := e.world.pods[node]
+	if !known {
+		return false
+	}
+	there := 0
+	for _, l := range e.pods {
+		gone := l.Ended > 0 && l.Ended <= revision
+		waits := l.Nominated && (l.Bound == 0 || l.Bound > revision) && l.Created <= revision
+		if !gone && (l.Node == node && l.Bound > 0 && l.Bound <= revision || waits) {
+			there++
+		}
+	}
+	return there >= most
 }
 
 // promised says which of the earlier victims of a pod will still serve it when the next

@@ -45,6 +45,7 @@ func TestNeedless(t *testing.T) {
 		changes []ec2sim.Change // besides the first assignment
 		notes   []Note          // besides the first mode
 		victims map[types.UID]types.UID
+		most    int // pods of the node; 0: any number
 		want    int
 		spared  int // not the first, and excused
 	}{
@@ -59,6 +60,12 @@ func TestNeedless(t *testing.T) {
 		},
 		"one for each of two": {
 			pods: []Life{preemptor(), pending("q", 100), first, next}, victims: map[types.UID]types.UID{"a": "p", "b": "q"},
+		},
+		"two for one on a node that takes no more pods": {
+			pods: []Life{preemptor().with(func(l *Life) { l.Nominated = true }), first, next}, most: 2,
+		},
+		"two for one on a node that takes one more": {
+			pods: []Life{preemptor(), first, next}, most: 4, want: 1,
 		},
 		"chosen, but never deleted": {
 			pods: []Life{preemptor(), first.with(func(l *Life) { l.Leaving, l.Ended, l.Alive = 0, 0, now }), next},
@@ -162,6 +169,9 @@ func TestNeedless(t *testing.T) {
 				clock: newClock(), pods: test.pods, changes: slices.Concat(there, test.changes), now: at(150),
 				notes: slices.Concat([]Note{prefixes}, test.notes), world: twoNodes(),
 				preemptors: map[types.UID]types.UID{"a": "p", "b": "p"},
+			}
+			if test.most > 0 {
+				e.world.pods["node-1"] = test.most
 			}
 			if test.victims != nil {
 				e.preemptors = maps.Clone(test.victims)

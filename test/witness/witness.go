@@ -87,6 +87,14 @@ func (w *Witness) Node(name string, eni ec2sim.Interface) {
 	w.world.settle(name, eni, time.Now())
 }
 
+// MaxPods tells the witness of a node whose kubelet takes fewer pods than there may be
+// addresses for.
+func (w *Witness) MaxPods(name string, pods int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.world.pods[name] = pods
+}
+
 // Subnet tells the witness of a subnet, before there are nodes in it.
 func (w *Witness) Subnet(id string, cidr netip.Prefix) {
 	w.mu.Lock()
@@ -151,6 +159,7 @@ func (w *Witness) known() world {
 	defer w.mu.Unlock()
 	all := w.world
 	all.homes, all.subnet, all.kind, all.cidr = maps.Clone(all.homes), maps.Clone(all.subnet), maps.Clone(all.kind), maps.Clone(all.cidr)
+	all.pods = maps.Clone(all.pods)
 	return all
 }
 

@@ -33,6 +33,7 @@ type world struct {
 	subnet map[string]string       // by ENI
 	kind   map[string]string       // instance type, by ENI
 	cidr   map[string]netip.Prefix // by subnet
+	pods   map[string]int          // max-pods, by node, where it is less than there may be addresses
 	// scheduler is the one that binds through the extender.
 	scheduler string
 }
@@ -46,6 +47,7 @@ type home struct {
 func newWorld(scheduler string) world {
 	return world{
 		homes: map[string][]home{}, subnet: map[string]string{}, kind: map[string]string{}, cidr: map[string]netip.Prefix{},
+		pods:      map[string]int{},
 		scheduler: scheduler,
 	}
 }

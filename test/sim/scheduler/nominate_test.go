@@ -139,7 +139,8 @@ func TestEndOfANominationWakes(t *testing.T) {
 	}
 }
 
-// TestNominationCountsAtOnce, before the watch has shown it.
+// TestNominationCountsAtOnce, before the watch has shown it, even if that shows another
+// change of the pod first.
 func TestNominationCountsAtOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.node("a", 4)
@@ -147,6 +148,13 @@ func TestNominationCountsAtOnce(t *testing.T) {
 		w.start(Options{})
 		w.link.Set(apiserver.Conditions{Lag: apiserver.Spread{Min: time.Second, Max: time.Second}})
 		w.pod("high", withPriority(100), func(p *corev1.Pod) { p.Spec.Containers[0].Resources.Requests[address] = quantity(2) })
+		pause(100 * time.Millisecond)
+		if _, err := w.server.Pods().Change(key("high"), "", func(p *corev1.Pod) error {
+			p.Labels = map[string]string{"x": "y"}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
 		w.pod("other", withPriority(100), never)
 		pause(1500 * time.Millisecond)
 		if w.attempts("other") == 0 {

@@ -251,6 +251,42 @@ func TestGatedWhileItsVictimsAreDeleted(t *testing.T) {
 	})
 }
 
+// TestSeenDeletionIsEnough: once the watch shows that the last victim stops, the answer to
+// its deletion need not be waited for.
+func TestSeenDeletionIsEnough(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.node("a", 1)
+		w.run("a", "low")
+		w.start(Options{Extender: &fakeExtender{w: w}})
+		w.link.Set(apiserver.Conditions{Latency: apiserver.Spread{Min: 4 * time.Second, Max: 4 * time.Second}})
+		w.pod("high", withPriority(100))
+		pause(12500 * time.Millisecond) // the patch of the victim and its answer, and the deletion
+		if p := w.get("low"); p.DeletionTimestamp == nil {
+			t.Fatal("the victim is not deleted")
+		}
+		w.remove("low")
+		pause(10 * time.Second)
+		w.isOn("high", "a")
+	})
+}
+
+// TestFailedEvictionIsTriedAgain, without any event.
+func TestFailedEvictionIsTriedAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.node("a", 1)
+		w.run("a", "low")
+		w.start(Options{Extender: &fakeExtender{w: w}})
+		w.link.Set(apiserver.Conditions{Unavailable: 1})
+		w.pod("high", withPriority(100))
+		pause(time.Second)
+		w.link.Set(apiserver.Conditions{})
+		pause(10 * time.Second)
+		if p := w.get("low"); p.DeletionTimestamp == nil {
+			t.Error("the victim is not deleted")
+		}
+	})
+}
+
 // TestVictimsAreDeletedByName, so that it may hit another pod that has the name by then.
 func TestVictimsAreDeletedByName(t *testing.T) {
 	inWorld(t, func(w *world) {

@@ -161,20 +161,20 @@ func TestFlush(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.node("a", 0)
 		w.start(Options{})
+		tried := func(after time.Duration, p, q int) {
+			t.Helper()
+			pause(after)
+			if gotP, gotQ := w.attempts("p"), w.attempts("q"); gotP != p || gotQ != q {
+				t.Errorf("they were tried %d and %d times, want %d and %d", gotP, gotQ, p, q)
+			}
+		}
 		w.pod("p")
-		pause(5 * time.Minute)
-		if got := w.attempts("p"); got != 1 {
-			t.Errorf("it was tried %d times within 5 minutes, want 1", got)
-		}
-		pause(30 * time.Second)
-		if got := w.attempts("p"); got != 2 {
-			t.Errorf("it was tried %d times within 5.5 minutes, want 2", got)
-		}
+		tried(time.Minute, 1, 0)
 		w.pod("q")
-		pause(6 * time.Minute)
-		if p, q := w.attempts("p"), w.attempts("q"); p != 3 || q != 2 {
-			t.Errorf("they were tried %d and %d times, want 3 and 2", p, q)
-		}
+		tried(4*time.Minute, 1, 1)
+		tried(30*time.Second, 2, 1)
+		tried(time.Minute, 2, 2)
+		tried(5*time.Minute, 3, 3)
 	})
 }
 
