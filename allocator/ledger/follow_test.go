@@ -93,6 +93,20 @@ func TestReveal(t *testing.T) {
 	}
 }
 
+// A pod that has got an address shows that its block is on the ENI: a describe that does
+// not show it may lag.
+func TestRevealShowsTheBlock(t *testing.T) {
+	l, now := on(14, Prefix, []string{"10.0.0.16/28"}), epoch.Add(time.Hour)
+	l.Reveal("new", netip.MustParseAddr("10.0.0.20"), Prefix, now)
+	if d := l.Follow(nil, now.Add(Settle), now.Add(Settle)); !d.None() {
+		t.Errorf("Follow() = %+v of a describe that may lag", d)
+	}
+	late := now.Add(Settle + 1)
+	if d := l.Follow(nil, late, late); !slices.Equal(d.Stranded, []types.UID{"new"}) {
+		t.Errorf("Follow() = %+v; want the pod to have lost its address", d)
+	}
+}
+
 // neighbour is another allocator that keeps an ENI, and a ledger that follows
 // it: by describes that may lag, and by annotations that are seen late.
 type neighbour struct {

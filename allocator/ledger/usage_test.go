@@ -119,28 +119,49 @@ func TestI2Cooling(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.do(c.ledger)
+			away := 0
+			if c.ledger.blockOf(netip.MustParseAddr(nine)) == nil {
+				away = 1
+			}
+			if n := c.ledger.Counts(); n.Away != away {
+				t.Errorf("%d addresses cool off the ENI, want %d", n.Away, away)
+			}
 			if got := freeAfter(t, c.ledger); got != c.want {
 				t.Errorf("free after %s, want %s", got, c.want)
-			}
-			if n := c.ledger.Counts(); n.Cooling+n.Away+n.InUse > 1 {
-				t.Errorf("of one address %d cool, %d off the ENI, %d are held", n.Cooling, n.Away, n.InUse)
 			}
 		})
 	}
 }
 
-// What another client has brought is given only once EC2 has shown it after that.
-func TestI10AdoptedIsGivenOnceEC2HasShownIt(t *testing.T) {
-	l, now := on(1, SecondaryIP, nil), epoch.Add(Cooldown)
-	l.Sync(blocks(nine+"/32"), epoch, epoch)
-	l.Advance(now)
-	if c := l.Counts(); c.Free != 0 {
-		t.Errorf("%d addresses are free before EC2 has shown them again", c.Free)
+// What others may have used is given only once EC2 has shown it after that.
+func TestI10UsedByOthersIsGivenOnceEC2HasShownIt(t *testing.T) {
+	block := blocks(nine + "/32")
+	adopted := on(1, SecondaryIP, nil)
+	adopted.Sync(block, epoch, epoch)
+	quarantined := on(1, SecondaryIP, []string{nine + "/32"})
+	quarantined.Quarantine(netip.MustParseAddr(nine), epoch)
+	for name, l := range map[string]*Ledger{"another client has brought it": adopted, "somebody else is seen to use it": quarantined} {
+		t.Run(name, func(t *testing.T) {
+			now := epoch.Add(Cooldown)
+			l.Advance(now)
+			if c := l.Counts(); c.Free != 0 {
+				t.Errorf("%d addresses are free before EC2 has shown them again", c.Free)
+			}
+			l.Compare(block, now)
+			l.Advance(now)
+			if c := l.Counts(); c.Free != 1 {
+				t.Errorf("%d addresses are free after EC2 has shown them, want one", c.Free)
+			}
+		})
 	}
-	l.Compare(blocks(nine+"/32"), now)
-	l.Advance(now)
-	if c := l.Counts(); c.Free != 1 {
-		t.Errorf("%d addresses are free after EC2 has shown them, want one", c.Free)
+}
+
+// An address that is held here is not taken from its pod because it is seen elsewhere.
+func TestQuarantineOfAnAddressThatIsHeld(t *testing.T) {
+	l := on(1, SecondaryIP, []string{nine + "/32"}, nine)
+	l.Quarantine(netip.MustParseAddr(nine), epoch)
+	if c := l.Counts(); c.InUse != 1 || c.Cooling != 0 || c.Occupied != 1 || !l.NextFree().IsZero() {
+		t.Errorf("%+v, the next free at %s; want it held as before", c, l.NextFree())
 	}
 }
 

@@ -159,7 +159,7 @@ func (c *Campaign) shrink(t *testing.T, f Failure) {
 		},
 		Tell: func(text string) { c.say("  %s", text) },
 	}
-	h := s.Shrink(ctx, history.New(f.Seed), f.Verdict.First)
+	h := s.Shrink(ctx, history.New(f.Seed, c.Groups...), f.Verdict.First)
 	h.Why = string(kind)
 	path := filepath.Join(os.TempDir(), fmt.Sprintf("slotwise-sim-%d.json", h.Seed))
 	if err := h.Write(path); err != nil {

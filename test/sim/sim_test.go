@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,14 +32,19 @@ func setting[T any](t *testing.T, name string, parse func(string) (T, error), wi
 	return value
 }
 
+// groupsOf reads the groups of trouble, with commas between; none: all.
+func groupsOf(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
+}
+
 func parseSeed(text string) (uint64, error) { return strconv.ParseUint(text, 10, 64) }
 
 // TestSim plays random histories, for a minute unless SIM_DURATION says otherwise, from
 // SIM_SEED on or from a random seed. SIM_PARALLEL is how many processes do it, SIM_ENOUGH
 // after how many failures it ends, and SIM_SHRINK how long the smallest history of the
-// first one is looked for.
+// first one is looked for. SIM_GROUPS are the groups of trouble, where it is to be some only.
 func TestSim(t *testing.T) {
-	options := Options{Build: Slotwise}
+	options := Options{Build: Slotwise, Groups: groupsOf(os.Getenv("SIM_GROUPS"))}
 	if worker := os.Getenv(workerVariable); worker != "" {
 		work(t, worker, options)
 	}
@@ -87,7 +93,7 @@ func TestOne(t *testing.T) {
 	if file == "" && (seed == "" || os.Getenv("SIM_DURATION") != "") {
 		t.Skip("SIM_HISTORY or SIM_SEED says which")
 	}
-	h := history.New(setting(t, "SIM_SEED", parseSeed, 0))
+	h := history.New(setting(t, "SIM_SEED", parseSeed, 0), groupsOf(os.Getenv("SIM_GROUPS"))...)
 	if file != "" {
 		var err error
 		if h, err = history.Read(file); err != nil {

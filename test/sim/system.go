@@ -47,6 +47,9 @@ const resourceName corev1.ResourceName = "vpc.amazonaws.com/PrivateIPv4Address"
 // Options are what a run is made of.
 type Options struct {
 	Build Build
+	// Groups are parts of the names of the groups of trouble that histories have; none: as
+	// it comes.
+	Groups []string
 	// Tell, where set, is told of everything that happens.
 	Tell func(at time.Duration, text string)
 	// Log is of the product; the zero one keeps it to itself.

@@ -58,7 +58,7 @@ func work(t *testing.T, text string, o Options) {
 	for ; ; seed += step {
 		// A panic in a goroutine of it ends the process, and its stack tells this label.
 		pprof.Do(t.Context(), pprof.Labels("seed", strconv.FormatUint(seed, 10)), func(context.Context) {
-			h := history.New(seed)
+			h := history.New(seed, o.Groups...)
 			p := played{Seed: seed, Verdict: Run(t, h, o)}
 			if seed/step%replays == 0 && len(p.Verdict.Violations) == 0 {
 				p.Again, p.Equal = true, Run(t, h, o).Trace == p.Verdict.Trace

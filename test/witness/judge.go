@@ -149,13 +149,22 @@ func (e evidence) succession(first, next Life) (Violation, bool) {
 	return v, true
 }
 
-// taken says that others took the address of the first of two pods from its interface,
-// so that it could come to that of the next.
+// unnoticed is how long a change by others may go unseen: until the next look at the subnet.
+const unnoticed = 75 * time.Second
+
+// taken says that others took the address of the first of two pods from its interface, so
+// that it could come to that of the next: to another interface, or, where a leader was lost
+// since, to the same one. Who leads next cannot know whose it was.
 func (e evidence) taken(first, next Life) bool {
 	had, has := e.eni(first), e.eni(next)
 	from, to := e.clock.NotBefore(first.From), e.clock.NotBefore(next.From)
-	return had != has && slices.ContainsFunc(e.changes, func(c ec2sim.Change) bool {
-		return byOthers(c) && !c.Assigned && c.ENI == had && c.Range.Contains(first.Address) && c.Time.After(from) && c.Time.Before(to)
+	since := func(at time.Time) bool { return at.After(from.Add(-unnoticed)) && at.Before(to) }
+	unknown := had != has || slices.ContainsFunc(e.notes, func(n Note) bool { return n.Harm && since(n.At) })
+	named := slices.ContainsFunc(e.calls, func(c ec2sim.Call) bool { // it was known to have been there
+		return c.ENI == had && had == has && since(c.Start) && slices.ContainsFunc(rangesOf(c), func(p netip.Prefix) bool { return p.Contains(first.Address) })
+	})
+	return unknown && !named && slices.ContainsFunc(e.changes, func(c ec2sim.Change) bool {
+		return byOthers(c) && !c.Assigned && c.ENI == had && c.Range.Contains(first.Address) && since(c.Time)
 	})
 }
 

@@ -32,6 +32,20 @@ func TestNew(t *testing.T) {
 	}
 }
 
+// A history of some groups of trouble has nothing of the others.
+func TestNewOfSome(t *testing.T) {
+	for _, s := range New(3, "EC2", "kubelets").Steps {
+		switch s.Act {
+		case Create, Delete, Force, Replace, Phase, KubeletRestart, EC2Fault, EC2Lag, EC2Rates:
+		default:
+			t.Errorf("%s is of another group", s)
+		}
+	}
+	if steps := New(3, "none").Steps; slices.ContainsFunc(steps, func(s Step) bool { return s.Act == KubeletRestart }) {
+		t.Error("there is trouble in a history of none")
+	}
+}
+
 func TestWriteAndRead(t *testing.T) {
 	h := New(7)
 	path := filepath.Join(t.TempDir(), "history.json")

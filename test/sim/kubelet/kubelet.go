@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -142,7 +143,7 @@ func (k *life) addFirst() {
 	}
 	k.mu.Unlock()
 	k.reject(rejected)
-	for uid := range k.m.Addresses() {
+	for _, uid := range slices.Sorted(maps.Keys(k.m.Addresses())) {
 		if !known[uid] {
 			k.m.abandon(uid)
 		}

@@ -1,7 +1,9 @@
 package scheduler
 
 import (
+	"cmp"
 	"container/heap"
+	"strings"
 	"time"
 )
 
@@ -56,12 +58,12 @@ func (h *podHeap) first() *queued {
 func (h *podHeap) remove(q *queued) { heap.Remove(h, q.index) }
 
 // byPriority has the more important first, then those that wait longer
-// (plugins/queuesort/priority_sort.go Less).
+// (plugins/queuesort/priority_sort.go Less). Which of two that are alike comes first is
+// anyone's guess; here it is the name, so that a history repeats itself.
 func byPriority(x, y *queued) bool {
-	if p, q := x.info.priority, y.info.priority; p != q {
-		return p > q
-	}
-	return x.since.Before(y.since)
+	return cmp.Or(
+		cmp.Compare(y.info.priority, x.info.priority), x.since.Compare(y.since), strings.Compare(x.info.pod.Name, y.info.pod.Name),
+	) < 0
 }
 
 // byExpiry has those first whose back-off ends first, and of those that end in the same

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	extenderv1 "k8s.io/kube-scheduler/extender/v1"
@@ -28,8 +29,8 @@ func (r *preemptor) askExtender(ctx context.Context, p *podInfo, nodes []*nodeIn
 		return nil, err
 	}
 	var kept []candidate
-	for node, meta := range answer {
-		c, err := fromMeta(nodes, node, meta)
+	for _, node := range slices.Sorted(maps.Keys(answer)) {
+		c, err := fromMeta(nodes, node, answer[node])
 		if err != nil {
 			return nil, err
 		}

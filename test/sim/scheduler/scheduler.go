@@ -41,8 +41,8 @@ type Options struct {
 	// pod; nil: none does.
 	Protected func(*corev1.Pod) bool
 	// Failed is told of each attempt that has failed: a pod is rejected, or there was
-	// an error. Preempted is told of each victim, before it is deleted. Both may be nil;
-	// neither is called with a lock held.
+	// an error. Preempted is told of each victim, before it is deleted, those that stop
+	// already among them. Both may be nil; neither is called with a lock held.
 	Failed    func(p *corev1.Pod, rejected bool, message string)
 	Preempted func(p, victim *corev1.Pod, node string)
 }

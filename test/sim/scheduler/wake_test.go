@@ -174,7 +174,8 @@ func TestFlush(t *testing.T) {
 		tried(4*time.Minute, 1, 1)
 		tried(30*time.Second, 2, 1)
 		tried(time.Minute, 2, 2)
-		tried(5*time.Minute, 3, 3)
+		tried(5*time.Minute, 3, 2)
+		tried(30*time.Second, 3, 3)
 	})
 }
 
