@@ -13,8 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 const (
@@ -81,15 +81,15 @@ func (u *churn) acts(wanted int) (acts []func(context.Context)) {
 // newPod makes one of the kinds of pods that there are.
 func (u *churn) newPod() *corev1.Pod {
 	u.made++
-	p := bed.Pod(namespace, fmt.Sprintf("pod-%d", u.made))
+	p := testenv.Pod(namespace, fmt.Sprintf("pod-%d", u.made))
 	p.Annotations = map[string]string{}
 	p.Spec.SchedulerName = ours
 	switch n := u.random.IntN(100); {
 	case n < 30: // wherever there is room
 	case n < 50:
-		bed.OnGroup(tight)(p)
+		testenv.OnGroup(tight)(p)
 	case n < 65:
-		bed.OnGroup(busy)(p)
+		testenv.OnGroup(busy)(p)
 	case n < 80: // of a job
 		p.Annotations[controlplane.CompleteAfterAnnotation] = fmt.Sprintf("%dms", 200+u.random.IntN(10_000))
 	case n < 90:

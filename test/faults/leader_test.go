@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/allocator/leader"
-	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // lease is short, as the tests wait for it to run out.
@@ -22,7 +22,7 @@ var lease = []string{"--lease-duration=6s", "--lease-renew-deadline=4s", "--leas
 // team is two whole processes of Slotwise in a cluster of their own, with a real
 // kube-scheduler, and one node.
 type team struct {
-	*bed.Bed
+	*testenv.Env
 	t         *testing.T
 	namespace string
 	running   int // pods that the scheduler has placed
@@ -34,13 +34,13 @@ func startTeam(t *testing.T) *team {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), awaitTimeout)
 	defer cancel()
-	b, err := bed.Start(ctx, bed.Options{Replicas: 2, Settings: prefixMode, Args: lease})
+	e, err := testenv.Start(ctx, testenv.Options{Replicas: 2, Settings: prefixMode, Args: lease})
 	if err != nil {
 		t.Fatal(err)
 	}
 	watching, end := context.WithCancel(context.Background())
-	seen := b.Observe(watching)
-	s := &team{Bed: b, t: t}
+	seen := e.Observe(watching)
+	s := &team{Env: e, t: t}
 	t.Cleanup(func() {
 		for _, breach := range seen.Breaches() {
 			t.Error(breach)
@@ -50,18 +50,18 @@ func startTeam(t *testing.T) *team {
 				t.Errorf("I4: %s was bound without an address", pod)
 			}
 		}
-		if err := b.Check(context.Background()); err != nil {
+		if err := e.Check(context.Background()); err != nil {
 			t.Error(err)
 		}
 		end()
 		if t.Failed() {
-			t.Log(b.Fail(errors.New("the test failed")))
-		} else if err := b.Stop(); err != nil {
+			t.Log(e.Fail(errors.New("the test failed")))
+		} else if err := e.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
 	s.namespace = s.NewNamespace(t)
-	if _, err := s.AddNode(t.Context(), teamNode, "t3.medium", bed.Subnet); err != nil {
+	if _, err := s.AddNode(t.Context(), teamNode, "t3.medium", testenv.Subnet); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -97,12 +97,12 @@ func TestI1Leaders(t *testing.T) {
 
 // frozen freezes the leader for longer than its lease, with a bind on its way to it.
 // It must not do that when it thaws: the next leader has taken over.
-func (s *team) frozen(old *bed.Replica) {
+func (s *team) frozen(old *testenv.Replica) {
 	s.t.Helper()
 	ctx := s.t.Context()
 	straight, err := s.Extender(ctx, old)
 	s.must(err)
-	p := bed.Pod(s.namespace, "on-its-way")
+	p := testenv.Pod(s.namespace, "on-its-way")
 	p.Spec.SchedulerName = "nobody"
 	if err := straight.Bind(ctx, p, teamNode); err == nil { // opens the connection
 		s.t.Error("a pod was bound that is not there")
@@ -151,7 +151,7 @@ func (s *team) place(pods int) {
 }
 
 // leader waits until a replica leads, and not the given one.
-func (s *team) leader(but *bed.Replica) (leader *bed.Replica) {
+func (s *team) leader(but *testenv.Replica) (leader *testenv.Replica) {
 	s.t.Helper()
 	s.until("a replica leads", func() (err error) {
 		leader, err = s.Leader(s.t.Context())
@@ -164,11 +164,11 @@ func (s *team) leader(but *bed.Replica) (leader *bed.Replica) {
 }
 
 // labelled waits until the label of the leader is on one pod, that of the replica.
-func (s *team) labelled(r *bed.Replica) {
+func (s *team) labelled(r *testenv.Replica) {
 	s.t.Helper()
 	s.until("the label of the leader is on "+r.Name, func() error {
 		var pods corev1.PodList
-		err := s.Kube.List(s.t.Context(), &pods, client.InNamespace(bed.Namespace), client.MatchingLabels{leader.LabelLeader: "true"})
+		err := s.Kube.List(s.t.Context(), &pods, client.InNamespace(testenv.Namespace), client.MatchingLabels{leader.LabelLeader: "true"})
 		if err == nil && (len(pods.Items) != 1 || pods.Items[0].Name != r.Name) {
 			err = fmt.Errorf("it is on %d pods", len(pods.Items))
 		}
@@ -180,7 +180,7 @@ func (s *team) labelled(r *bed.Replica) {
 func (s *team) holder() string {
 	s.t.Helper()
 	var l coordinationv1.Lease
-	s.must(s.Kube.Get(s.t.Context(), client.ObjectKey{Namespace: bed.Namespace, Name: "slotwise"}, &l))
+	s.must(s.Kube.Get(s.t.Context(), client.ObjectKey{Namespace: testenv.Namespace, Name: "slotwise"}, &l))
 	if l.Spec.HolderIdentity == nil {
 		return ""
 	}

@@ -6,7 +6,7 @@
 // test's own, the Kubernetes clients to one API server that all tests share, and
 // both connections can be cut, delayed and tampered with (see wire). There is no
 // scheduler: tests ask for the binds themselves, and see every answer. Where
-// signals and locks between processes matter, whole processes run (see bed).
+// signals and locks between processes matter, whole processes run (see testenv).
 //
 // An observer that shares no code with the ledger watches all pods, and every
 // test ends with what it has seen: no address held twice, none reused within its
@@ -36,15 +36,15 @@ import (
 
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
 	"slotwise.dev/slotwise/manifests"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 var (
 	// shared is the API server of all tests, with what reads it; no process of
 	// Slotwise, no scheduler and no EC2 belong to it.
-	shared   *bed.Bed
-	observer *bed.Observer
+	shared   *testenv.Env
+	observer *testenv.Observer
 )
 
 func TestMain(m *testing.M) {
@@ -57,7 +57,7 @@ func TestMain(m *testing.M) {
 	}
 	watching, end := context.WithCancel(context.Background())
 	code := controlplane.Main(m, controlplane.Options{}, func(ctx context.Context, c *controlplane.Cluster) (err error) {
-		shared = &bed.Bed{Cluster: c}
+		shared = &testenv.Env{Cluster: c}
 		if shared.Kube, err = client.New(c.Admin, client.Options{Scheme: scheme}); err != nil {
 			return err
 		}

@@ -10,8 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"slotwise.dev/slotwise/allocator/events"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // TestRefusalThatLasts has EC2 refuse, or leave without an answer, every assign for
@@ -109,7 +109,7 @@ func (s *system) saysWithin(limit time.Duration, n node, reason string) {
 // offers says what is wrong where a Node does not show this.
 func (s *system) offers(n node, advertised, remaining int) error {
 	shown, err := shared.Capacity(s.t.Context(), n.name)
-	if want := (bed.Capacity{Advertised: advertised, Remaining: remaining}); err == nil && shown != want {
+	if want := (testenv.Capacity{Advertised: advertised, Remaining: remaining}); err == nil && shown != want {
 		err = fmt.Errorf("%s shows %+v, want %+v", n.name, shown, want)
 	}
 	return err

@@ -37,8 +37,8 @@ import (
 	"slotwise.dev/slotwise/allocator/kube"
 	"slotwise.dev/slotwise/allocator/metrics"
 	"slotwise.dev/slotwise/allocator/policy"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // testLabel is the label of a test's nodes: its namespace. A process follows the
@@ -134,14 +134,14 @@ func (s *system) conclude() {
 func (s *system) addSubnet(cidr netip.Prefix) string {
 	s.t.Helper()
 	id := "subnet-" + strings.NewReplacer(".", "-", "/", "-").Replace(cidr.String())
-	s.must(s.ec2.AddSubnet(id, bed.Zone, cidr))
+	s.must(s.ec2.AddSubnet(id, testenv.Zone, cidr))
 	return id
 }
 
 // configure writes the ConfigMap, all of it.
 func (s *system) configure(with settings) {
 	s.t.Helper()
-	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: bed.ConfigMap.Name}}
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: testenv.ConfigMap.Name}}
 	cm.Data = map[string]string{"enable-windows-ipam": "true"}
 	maps.Copy(cm.Data, with)
 	err := shared.Kube.Create(s.t.Context(), cm.DeepCopy())
@@ -161,7 +161,7 @@ func (s *system) run(faults ...func(*wire)) {
 	}
 	p.leads.Store(true)
 	rc := p.wire.config(shared.Admin)
-	configMap := types.NamespacedName{Namespace: s.namespace, Name: bed.ConfigMap.Name}
+	configMap := types.NamespacedName{Namespace: s.namespace, Name: testenv.ConfigMap.Name}
 	mgr, err := ctrl.NewManager(rc, ctrl.Options{
 		Logger:     logr.Discard(),
 		Scheme:     scheme,
@@ -173,7 +173,7 @@ func (s *system) run(faults ...func(*wire)) {
 	s.must(err)
 	api, err := kubernetes.NewForConfig(rc)
 	s.must(err)
-	ec2, err := cloud.Dial(s.t.Context(), bed.Region, p.toEC2.URL,
+	ec2, err := cloud.Dial(s.t.Context(), testenv.Region, p.toEC2.URL,
 		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("AKIDSIMULATED", "simulated", "")))
 	s.must(err)
 	m, report := metrics.New(p.metrics), events.Reporter{Recorder: mgr.GetEventRecorder("slotwise")}

@@ -18,9 +18,9 @@ import (
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
 	"slotwise.dev/slotwise/allocator/capacity"
 	"slotwise.dev/slotwise/allocator/vpc"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // node is a Windows node of a system.
@@ -62,7 +62,7 @@ func (s *system) join(instanceType, subnet string) node {
 // object is the node as its kubelet registers it.
 func (n node) object(test, instanceType string) controlplane.Node {
 	return controlplane.Node{
-		Name: n.name, ProviderID: "aws:///" + bed.Zone + "/" + n.instance, InstanceType: instanceType,
+		Name: n.name, ProviderID: "aws:///" + testenv.Zone + "/" + n.instance, InstanceType: instanceType,
 		Windows: true, Labels: map[string]string{testLabel: test},
 	}
 }
@@ -124,7 +124,7 @@ func (s *system) pods(n int) []*corev1.Pod {
 
 // newPod is a Windows pod as the webhook leaves it.
 func (s *system) newPod() *corev1.Pod {
-	p := bed.Pod(s.namespace, "pod-"+rand.String(8))
+	p := testenv.Pod(s.namespace, "pod-"+rand.String(8))
 	p.Spec.SchedulerName = "nobody"
 	one := corev1.ResourceList{vpc.Resource: resource.MustParse("1")}
 	p.Spec.Containers[0].Resources = corev1.ResourceRequirements{Requests: one, Limits: one}

@@ -1,4 +1,4 @@
-package bed
+package testenv
 
 import (
 	"cmp"
@@ -73,13 +73,13 @@ func (o *Observer) succession(first, next Sighting) string {
 // Check compares the cluster with EC2: every live pod's address is on its
 // node's interface (I5), no two live pods have the same (I1), and EC2's own
 // books are right.
-func (b *Bed) Check(ctx context.Context) error {
+func (e *Env) Check(ctx context.Context) error {
 	var pods corev1.PodList
-	if err := b.Kube.List(ctx, &pods); err != nil {
+	if err := e.Kube.List(ctx, &pods); err != nil {
 		return err
 	}
 	interfaces := map[string]ec2sim.Interface{} // by instance
-	for _, i := range b.EC2.Interfaces() {
+	for _, i := range e.EC2.Interfaces() {
 		if i.Device == 0 {
 			interfaces[i.Instance] = i
 		}
@@ -104,7 +104,7 @@ func (b *Bed) Check(ctx context.Context) error {
 	if n := len(errs); n > readable {
 		errs = append(errs[:readable], fmt.Errorf("and %d more", n-readable))
 	}
-	return errors.Join(append(errs, b.EC2.Check())...)
+	return errors.Join(append(errs, e.EC2.Check())...)
 }
 
 // readable is how many errors of one kind somebody wants to read.

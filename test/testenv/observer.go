@@ -1,4 +1,4 @@
-package bed
+package testenv
 
 import (
 	"context"
@@ -57,10 +57,10 @@ func (s Sighting) Bare() bool {
 }
 
 // Observe starts an observer, which ends with ctx.
-func (b *Bed) Observe(ctx context.Context) *Observer {
+func (e *Env) Observe(ctx context.Context) *Observer {
 	o := &Observer{pods: map[types.UID]Sighting{}, ready: make(chan struct{})}
-	go o.clock.Run(ctx, b.Client)
-	lw := cache.NewListWatchFromClient(b.Client.CoreV1().RESTClient(), "pods", metav1.NamespaceAll, fields.Everything())
+	go o.clock.Run(ctx, e.Client)
+	lw := cache.NewListWatchFromClient(e.Client.CoreV1().RESTClient(), "pods", metav1.NamespaceAll, fields.Everything())
 	r := cache.NewReflectorWithOptions(lw, &corev1.Pod{}, o, cache.ReflectorOptions{Name: "observer"})
 	go r.RunWithContext(ctx)
 	select {
