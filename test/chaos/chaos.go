@@ -98,7 +98,7 @@ func (c *chaos) start(ctx context.Context) (err error) {
 	return err
 }
 
-// prepare builds the world, with the witness there before the first pod.
+// prepare builds the cluster, with the witness there before the first pod.
 func (c *chaos) prepare(living context.Context) error {
 	c.Witness = witness.Watch(living, c.Client, c.EC2, namespace, ours)
 	c.keep()

@@ -25,8 +25,8 @@ const (
 	turnover = 1.0 / 15
 	// step is between two looks at how many pods there are.
 	step = 100 * time.Millisecond
-	// hands is how many requests there are at once.
-	hands = 16
+	// concurrency is how many requests there are at once.
+	concurrency = 16
 	// requestTimeout is how long a request may take: the API server may be away.
 	requestTimeout = 5 * time.Second
 )
@@ -43,7 +43,7 @@ type churn struct {
 // ends.
 func (u *churn) run(ctx context.Context) {
 	var requests errgroup.Group
-	requests.SetLimit(hands)
+	requests.SetLimit(concurrency)
 	wanted := 0
 	for n := 0; sleep(ctx, step); n++ {
 		if n%100 == 0 { // every ten seconds: a tide

@@ -125,7 +125,10 @@ func (e *Env) Configure(ctx context.Context, data map[string]string) error {
 	cm.Data = data
 	err = e.Kube.Update(ctx, cm)
 	if apierrors.IsInvalid(err) {
-		return e.updateUnguarded(ctx, cm)
+		err = e.updateUnguarded(ctx, cm)
+	}
+	if err == nil {
+		e.configured(data)
 	}
 	return err
 }

@@ -39,6 +39,7 @@ func (e *Env) AddNode(ctx context.Context, name, instanceType, subnet string, ed
 	if err != nil {
 		return "", err
 	}
+	e.tellNode(name, i)
 	n := controlplane.Node{
 		Name: name, ProviderID: "aws:///" + Zone + "/" + id, InstanceType: instanceType, Windows: true,
 	}

@@ -25,6 +25,7 @@ import (
 
 	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // Region and Zone are where the simulated EC2 says it is.
@@ -59,7 +60,7 @@ type Options struct {
 	Progress func(what string)
 }
 
-// Bed is the running system.
+// Env is the running environment.
 type Env struct {
 	*controlplane.Cluster
 	EC2       *ec2sim.Server
@@ -72,6 +73,8 @@ type Env struct {
 	args     []string
 	binary   string
 	endpoint string                          // of EC2
+	witness  *witness.Witness                // nil before Watch
+	prefixes bool                            // the mode that the ConfigMap asks for
 	at       struct{ extender, webhook int } // the ports at which Slotwise is reached
 
 	services     []*service
