@@ -1,5 +1,5 @@
 // Package awsallocator plays AWS's controller for the addresses of Windows pods,
-// as AWS documents it and as test beds need it: what Slotwise stands beside in
+// as AWS documents it and as test environments need it: what Slotwise stands beside in
 // mode observe.
 //
 // It advertises a constant for each node: its slots, or sixteen times as many in

@@ -111,7 +111,7 @@ func (n *node) trim(p *pool, want int) {
 }
 
 // format is the annotation of an address: a secondary IP has the subnet's mask,
-// which is a /20 in every test bed.
+// which is a /20 in every test environment.
 func (n *node) format(a netip.Addr, k ledger.Kind) string {
 	if k == ledger.Prefix {
 		return vpc.FormatAddress(a, 32)

@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/testenv"
 	"slotwise.dev/slotwise/test/witness"
 )
 
@@ -32,7 +32,7 @@ type options struct {
 // chaos is one run.
 type chaos struct {
 	options
-	*bed.Bed
+	*testenv.Env
 	*witness.Witness
 	began    time.Time
 	out      io.Writer
@@ -82,7 +82,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 func (c *chaos) start(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	c.Bed, err = bed.Start(ctx, bed.Options{
+	c.Env, err = testenv.Start(ctx, testenv.Options{
 		Replicas: 2,
 		EC2: ec2sim.Options{Seed: c.seed, PageSize: 20, Latency: map[string]ec2sim.Latency{
 			ec2sim.AnyAction:           {Mean: 80 * time.Millisecond, Jitter: 20 * time.Millisecond},
@@ -98,7 +98,7 @@ func (c *chaos) start(ctx context.Context) (err error) {
 	return err
 }
 
-// prepare builds the world, with the witness there before the first pod.
+// prepare builds the cluster, with the witness there before the first pod.
 func (c *chaos) prepare(living context.Context) error {
 	c.Witness = witness.Watch(living, c.Client, c.EC2, namespace, ours)
 	c.keep()

@@ -13,8 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 const (
@@ -25,8 +25,8 @@ const (
 	turnover = 1.0 / 15
 	// step is between two looks at how many pods there are.
 	step = 100 * time.Millisecond
-	// hands is how many requests there are at once.
-	hands = 16
+	// concurrency is how many requests there are at once.
+	concurrency = 16
 	// requestTimeout is how long a request may take: the API server may be away.
 	requestTimeout = 5 * time.Second
 )
@@ -43,7 +43,7 @@ type churn struct {
 // ends.
 func (u *churn) run(ctx context.Context) {
 	var requests errgroup.Group
-	requests.SetLimit(hands)
+	requests.SetLimit(concurrency)
 	wanted := 0
 	for n := 0; sleep(ctx, step); n++ {
 		if n%100 == 0 { // every ten seconds: a tide
@@ -81,15 +81,15 @@ func (u *churn) acts(wanted int) (acts []func(context.Context)) {
 // newPod makes one of the kinds of pods that there are.
 func (u *churn) newPod() *corev1.Pod {
 	u.made++
-	p := bed.Pod(namespace, fmt.Sprintf("pod-%d", u.made))
+	p := testenv.Pod(namespace, fmt.Sprintf("pod-%d", u.made))
 	p.Annotations = map[string]string{}
 	p.Spec.SchedulerName = ours
 	switch n := u.random.IntN(100); {
 	case n < 30: // wherever there is room
 	case n < 50:
-		bed.OnGroup(tight)(p)
+		testenv.OnGroup(tight)(p)
 	case n < 65:
-		bed.OnGroup(busy)(p)
+		testenv.OnGroup(busy)(p)
 	case n < 80: // of a job
 		p.Annotations[controlplane.CompleteAfterAnnotation] = fmt.Sprintf("%dms", 200+u.random.IntN(10_000))
 	case n < 90:

@@ -12,8 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 const (
@@ -100,8 +100,8 @@ const crowdLabel = "chaos-crowd"
 // user makes a pod without a priority, which takes up to 10 s to stop.
 func (w *crowd) user(r *rand.Rand) *corev1.Pod {
 	w.made++
-	p := bed.Pod(namespace, fmt.Sprintf("user-%d", w.made))
-	bed.OnGroup(full)(p)
+	p := testenv.Pod(namespace, fmt.Sprintf("user-%d", w.made))
+	testenv.OnGroup(full)(p)
 	p.Spec.SchedulerName = ours
 	p.Labels = map[string]string{crowdLabel: "user"}
 	if r.IntN(3) == 0 {
@@ -149,8 +149,8 @@ func (w *crowd) preempt(ctx context.Context, r *rand.Rand) {
 
 // urgent makes a pod with a priority. Few go past the extender.
 func (w *crowd) urgent(r *rand.Rand, name string) *corev1.Pod {
-	p := bed.Pod(namespace, name)
-	bed.OnGroup(full)(p)
+	p := testenv.Pod(namespace, name)
+	testenv.OnGroup(full)(p)
 	p.Labels = map[string]string{crowdLabel: "urgent"}
 	p.Spec.PriorityClassName = middle
 	if r.IntN(3) == 0 {
@@ -161,7 +161,7 @@ func (w *crowd) urgent(r *rand.Rand, name string) *corev1.Pod {
 	case 0:
 		p.Spec.SchedulerName = plain
 	case 1, 2, 3:
-		bed.OnNode(w.nodes[r.IntN(len(w.nodes))])(p)
+		testenv.OnNode(w.nodes[r.IntN(len(w.nodes))])(p)
 	}
 	stopWithin(p, r, 3*time.Second)
 	return p
@@ -171,7 +171,7 @@ func (w *crowd) urgent(r *rand.Rand, name string) *corev1.Pod {
 // DaemonSet does: the new one is made once the old one has gone.
 func (w *crowd) rollOut(ctx context.Context, node string, r *rand.Rand) {
 	for n := 0; ctx.Err() == nil; n++ {
-		p := bed.Pod(namespace, fmt.Sprintf("agent-%s-%d", node, n))
+		p := testenv.Pod(namespace, fmt.Sprintf("agent-%s-%d", node, n))
 		p.Labels = map[string]string{crowdLabel: "agent"}
 		p.Spec.SchedulerName = ours
 		isAgentOf(p, node)

@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/testenv"
 	"slotwise.dev/slotwise/test/witness"
 )
 
@@ -67,7 +67,7 @@ func (c *chaos) addTwin(ctx context.Context, r *rand.Rand) error {
 		return err
 	}
 	twin := controlplane.Node{Name: name, ProviderID: first.Spec.ProviderID, InstanceType: m.instanceType, Windows: true}
-	bed.Group(m.subnet)(&twin)
+	testenv.Group(m.subnet)(&twin)
 	_, err := c.Cluster.AddNode(ctx, twin)
 	sleep(ctx, between(r, 10*time.Second, 30*time.Second))
 	return c.removeTwin(ctx, r, name, err)

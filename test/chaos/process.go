@@ -129,7 +129,7 @@ func (k *keeper) term() error {
 	select {
 	case <-k.Done():
 	case <-time.After(grace):
-		k.chaos.did("hand-overs that took longer than their grace period")
+		k.chaos.did("handovers that took longer than their grace period")
 	}
 	return k.Kill()
 }

@@ -11,8 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // The figures of the story. A t3.xlarge has 15 addresses per interface, of
@@ -32,16 +32,16 @@ const (
 
 // story is the demo while it is told.
 type story struct {
-	*bed.Bed
+	*testenv.Env
 	began    time.Time
-	observer *bed.Observer
+	observer *testenv.Observer
 	names    []string
 	enis     []string
 }
 
 func run(ctx context.Context, keep bool) (err error) {
 	s := &story{began: time.Now()}
-	s.Bed, err = bed.Start(ctx, bed.Options{
+	s.Env, err = testenv.Start(ctx, testenv.Options{
 		EC2:      ec2sim.Options{Latency: map[string]ec2sim.Latency{ec2sim.AnyAction: {Mean: 300 * time.Millisecond, Jitter: 100 * time.Millisecond}}},
 		Progress: s.say,
 	})
@@ -77,12 +77,12 @@ func (s *story) before(ctx context.Context) error {
 	}
 	for i := range nodes {
 		name := fmt.Sprintf("win-%d", i+1)
-		eni, err := s.AddNode(ctx, name, instanceType, bed.Subnet, bed.MaxPods(maxPods))
+		eni, err := s.AddNode(ctx, name, instanceType, testenv.Subnet, testenv.MaxPods(maxPods))
 		if err != nil {
 			return err
 		}
 		s.names, s.enis = append(s.names, name), append(s.enis, eni)
-		if err := s.CreatePods(ctx, namespace, "old-"+name, oldPods, bed.OnNode(name)); err != nil {
+		if err := s.CreatePods(ctx, namespace, "old-"+name, oldPods, testenv.OnNode(name)); err != nil {
 			return err
 		}
 	}

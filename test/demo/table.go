@@ -6,7 +6,7 @@ import (
 	"os"
 	"text/tabwriter"
 
-	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // table shows each node: what EC2 has on its interface, what AWS's formula
@@ -37,7 +37,7 @@ func (s *story) table(ctx context.Context) error {
 
 // settled reads what a node advertises once it agrees with its pods: it is
 // written at most once a second.
-func (s *story) settled(ctx context.Context, name string, pods int) (c bed.Capacity, err error) {
+func (s *story) settled(ctx context.Context, name string, pods int) (c testenv.Capacity, err error) {
 	err = s.Until(ctx, name+" advertises pods + remaining", func(ctx context.Context) error {
 		if c, err = s.Capacity(ctx, name); err != nil {
 			return err

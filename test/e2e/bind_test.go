@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // TestI4PodIsBoundWithItsAddress lets a burst of pods come to nodes that must
@@ -19,12 +19,12 @@ func TestI4PodIsBoundWithItsAddress(t *testing.T) {
 	const group, pods = "burst", 3 * 5 * 16
 	s := shared(t)
 	namespace := s.namespace(t)
-	s.nodes(t, group, 3, "t3.medium", bed.Subnet)
-	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", pods, bed.OnGroup(group)))
+	s.nodes(t, group, 3, "t3.medium", testenv.Subnet)
+	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", pods, testenv.OnGroup(group)))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, pods))
 
 	// The observer may lag behind the pods' own state.
-	var bare []bed.Sighting
+	var bare []testenv.Sighting
 	check.Must(t, s.Until(t.Context(), "the observer has seen all pods bound", func(context.Context) error {
 		var bound int
 		if bound, bare = s.seenBound(namespace); bound != pods {
@@ -39,7 +39,7 @@ func TestI4PodIsBoundWithItsAddress(t *testing.T) {
 
 // seenBound counts the pods of a namespace that the observer has seen bound, and
 // lists those that were bound without an address.
-func (s *system) seenBound(namespace string) (bound int, bare []bed.Sighting) {
+func (s *system) seenBound(namespace string) (bound int, bare []testenv.Sighting) {
 	for _, p := range s.seen(namespace) {
 		bound++
 		if p.Bare() {
@@ -50,8 +50,8 @@ func (s *system) seenBound(namespace string) (bound int, bare []bed.Sighting) {
 }
 
 // seen are the pods of a namespace that the observer has seen bound.
-func (s *system) seen(namespace string) []bed.Sighting {
-	return slices.DeleteFunc(s.observer.Pods(), func(p bed.Sighting) bool {
+func (s *system) seen(namespace string) []testenv.Sighting {
+	return slices.DeleteFunc(s.observer.Pods(), func(p testenv.Sighting) bool {
 		return !strings.HasPrefix(p.Name, namespace+"/") || p.Bound.IsZero()
 	})
 }

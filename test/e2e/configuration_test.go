@@ -18,14 +18,14 @@ import (
 	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/allocator/vpc"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // TestConfiguration changes the ConfigMap of a running system, again and again.
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
-	s := start(t, bed.Options{})
+	s := start(t, testenv.Options{})
 	t.Run("warm pools of secondary IPs", s.testWarmSecondaryIPs)
 	t.Run("values that cannot be read", s.testUnreadableValues)
 	t.Run("warm pools of prefixes", s.testWarmPrefixes)
@@ -57,7 +57,7 @@ func (s *system) configure(t *testing.T, data ...map[string]string) {
 // testUnreadableValues sets values that mean nothing: each is named in an event, and
 // what was in force before stays so.
 func (s *system) testUnreadableValues(t *testing.T) {
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), "misread", "t3.large", bed.Subnet)))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), "misread", "t3.large", testenv.Subnet)))
 	s.configure(t, map[string]string{settings.KeyWarmIPTarget: "2"})
 	s.awaitBlocks(t, "misread", 0, 3) // the minimum
 	s.configure(t, map[string]string{settings.KeyMinimumIPTarget: "0", settings.KeyWarmIPTarget: "1"})
@@ -65,9 +65,9 @@ func (s *system) testUnreadableValues(t *testing.T) {
 
 	s.configure(t, map[string]string{settings.KeyMinimumIPTarget: "three", settings.KeyWarmIPTarget: "4 5", settings.KeyPrefixDelegation: "yes please"})
 	for _, want := range []string{`minimum-ip-target: "three"`, `warm-ip-target: "4 5"`, `enable-windows-prefix-delegation: "yes please"`} {
-		check.Must(t, s.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, events.ReasonInvalidSetting, want))
+		check.Must(t, s.AwaitEvent(t.Context(), "ConfigMap", testenv.ConfigMap.Namespace, testenv.ConfigMap.Name, events.ReasonInvalidSetting, want))
 	}
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), "misread-later", "t3.large", bed.Subnet)))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), "misread-later", "t3.large", testenv.Subnet)))
 	s.awaitBlocks(t, "misread-later", 0, 1)
 	s.awaitBlocks(t, "misread", 0, 1)
 }
@@ -79,14 +79,14 @@ func (s *system) testUnreadableValues(t *testing.T) {
 func (s *system) testOffAndOn(t *testing.T, node string, off, on func(*testing.T)) {
 	s.configure(t)
 	namespace := s.NewNamespace(t)
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.large", bed.Subnet)))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.large", testenv.Subnet)))
 	s.awaitBlocks(t, node, 0, 3)
 	before := s.Interface(node).Addresses
 
 	off(t)
 	s.awaitWebhook(t, namespace, false)
-	check.Must(t, s.CreatePods(t.Context(), namespace, "untouched", 1, bed.OnNode(node)))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "asks", 1, bed.OnNode(node), asking))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "untouched", 1, testenv.OnNode(node)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "asks", 1, testenv.OnNode(node), asking))
 	message, err := s.AwaitTurnedAway(t.Context(), namespace, 1)
 	check.Must(t, err)
 	if !strings.Contains(message, "Windows IPAM is off") {
@@ -116,7 +116,7 @@ func asking(p *corev1.Pod) {
 func (s *system) awaitWebhook(t *testing.T, namespace string, want bool) {
 	t.Helper()
 	check.Must(t, s.Until(t.Context(), "the webhook knows the settings", func(ctx context.Context) error {
-		p := bed.Pod(namespace, "trial")
+		p := testenv.Pod(namespace, "trial")
 		if err := s.Kube.Create(ctx, p, client.DryRunAll); err != nil {
 			return err
 		}

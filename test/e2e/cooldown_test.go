@@ -10,9 +10,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // TestI2AddressRestsAfterItsPod fills a node and ends some of its pods, in each
@@ -28,11 +28,11 @@ func TestI2AddressRestsAfterItsPod(t *testing.T) {
 	)
 	s := shared(t)
 	namespace := s.namespace(t)
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, oneSlot.Name, bed.Subnet)))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "stays", fits-ended, bed.OnNode(node)))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "deleted", each, bed.OnNode(node)))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "fails", each, bed.OnNode(node)))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "job", each, bed.OnNode(node), completeAfter(time.Second)))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, oneSlot.Name, testenv.Subnet)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "stays", fits-ended, testenv.OnNode(node)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "deleted", each, testenv.OnNode(node)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "fails", each, testenv.OnNode(node)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "job", each, testenv.OnNode(node), completeAfter(time.Second)))
 	s.awaitSucceeded(t, namespace, "job", each)
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, fits-each))
 
@@ -54,7 +54,7 @@ func TestI2AddressRestsAfterItsPod(t *testing.T) {
 			}
 		}
 	}
-	check.Must(t, s.CreatePods(t.Context(), namespace, "next", ended, bed.OnNode(node)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "next", ended, testenv.OnNode(node)))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, fits))
 
 	for i := range ended {

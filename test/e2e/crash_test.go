@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // TestI2I4I7KilledInABurst kills the leader in the middle of a burst of 500 pods. The
@@ -22,9 +22,9 @@ import (
 func TestI2I4I7KilledInABurst(t *testing.T) {
 	t.Parallel()
 	const pods = 500
-	s := start(t, bed.Options{Settings: prefixMode, Replicas: 2})
+	s := start(t, testenv.Options{Settings: prefixMode, Replicas: 2})
 	namespace := s.namespace(t)
-	s.nodes(t, "burst", 10, "m5.xlarge", bed.Subnet)
+	s.nodes(t, "burst", 10, "m5.xlarge", testenv.Subnet)
 
 	created := make(chan error, 1)
 	go func() { created <- s.createPatiently(t.Context(), namespace, pods) }()
@@ -56,9 +56,9 @@ func TestI2I4I7KilledInABurst(t *testing.T) {
 func TestHandOverWhileEC2IsSlow(t *testing.T) {
 	t.Parallel()
 	const pods = 16 + 1 // one more than the warm prefix has
-	s := start(t, bed.Options{Settings: prefixMode, Replicas: 2})
+	s := start(t, testenv.Options{Settings: prefixMode, Replicas: 2})
 	namespace := s.namespace(t)
-	node := s.nodes(t, "slow", 1, "t3.small", bed.Subnet)[0]
+	node := s.nodes(t, "slow", 1, "t3.small", testenv.Subnet)[0]
 	s.awaitBlocks(t, node, 1, 0)
 	s.EC2.Inject(ec2sim.Fault{Kind: ec2sim.DelayBefore, Action: "AssignPrivateIpAddresses", Times: 1, Delay: 20 * time.Second})
 	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", pods))
@@ -75,7 +75,7 @@ func TestHandOverWhileEC2IsSlow(t *testing.T) {
 		t.Errorf("the standby led after %s, as if the leader had crashed or waited for EC2", took)
 	}
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, pods))
-	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: 3 * 16, Remaining: 3*16 - pods})
+	s.awaitCapacity(t, []string{node}, testenv.Capacity{Advertised: 3 * 16, Remaining: 3*16 - pods})
 }
 
 // createPatiently creates pods as a controller does: it tries again where the API
@@ -86,7 +86,7 @@ func (s *system) createPatiently(ctx context.Context, namespace string, pods int
 	for i := range pods {
 		group.Go(func() error {
 			return s.Until(ctx, "the pod is created", func(ctx context.Context) error {
-				return client.IgnoreAlreadyExists(s.Kube.Create(ctx, bed.Pod(namespace, fmt.Sprintf("pod-%d", i))))
+				return client.IgnoreAlreadyExists(s.Kube.Create(ctx, testenv.Pod(namespace, fmt.Sprintf("pod-%d", i))))
 			})
 		})
 	}

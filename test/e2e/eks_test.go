@@ -18,9 +18,9 @@ import (
 	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/allocator/vpc"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // eksScheduler is the scheduler of the overlay.
@@ -33,9 +33,9 @@ const eksScheduler = "slotwise-scheduler"
 func TestEKS(t *testing.T) {
 	t.Parallel()
 	const slots = 5 // of a t3.medium
-	s := start(t, bed.Options{Overlay: bed.EKS})
+	s := start(t, testenv.Options{Overlay: testenv.EKS})
 	namespace := s.namespace(t)
-	node := s.nodes(t, "eks", 1, "t3.medium", bed.Subnet)[0]
+	node := s.nodes(t, "eks", 1, "t3.medium", testenv.Subnet)[0]
 
 	check.Must(t, s.CreatePods(t.Context(), namespace, "first", 2))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, 2))
@@ -45,7 +45,7 @@ func TestEKS(t *testing.T) {
 	s.awaitBlocks(t, node, 0, slots) // two in use, three warm
 
 	s.managedController(t, true)
-	check.Must(t, s.AwaitEvent(t.Context(), "ConfigMap", bed.ConfigMap.Namespace, bed.ConfigMap.Name, events.ReasonOtherController, "acts as if it were off"))
+	check.Must(t, s.AwaitEvent(t.Context(), "ConfigMap", testenv.ConfigMap.Namespace, testenv.ConfigMap.Name, events.ReasonOtherController, "acts as if it were off"))
 	if _, asks, err := s.asWindowsPod(t.Context()); err != nil || asks {
 		t.Errorf("while AWS's controller is on, a Windows pod asks for an address: %t (%v)", asks, err)
 	}
@@ -67,14 +67,14 @@ func TestEKS(t *testing.T) {
 			t.Errorf("%s has %s, which AWS's controller gave away", name, address)
 		}
 	}
-	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: slots - 1}) // the pod of AWS's controller asks for nothing
+	s.awaitCapacity(t, []string{node}, testenv.Capacity{Advertised: slots - 1}) // the pod of AWS's controller asks for nothing
 	s.noEC2Errors(t)
 }
 
 // managedController turns AWS's managed controller on or off.
 func (s *system) managedController(t *testing.T, on bool) {
 	t.Helper()
-	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: bed.ConfigMap.Namespace, Name: bed.ConfigMap.Name}}
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: testenv.ConfigMap.Namespace, Name: testenv.ConfigMap.Name}}
 	check.Must(t, client.IgnoreAlreadyExists(s.Kube.Create(t.Context(), cm.DeepCopy())))
 	patch := fmt.Appendf(nil, `{"data":{%q:"%t"}}`, settings.KeyEnabled, on)
 	check.Must(t, s.Kube.Patch(t.Context(), cm, client.RawPatch(types.MergePatchType, patch)))
@@ -91,7 +91,7 @@ func (s *system) managedControllerWorks(t *testing.T, namespace, node string) []
 	given, released := free[0], free[1]
 
 	check.Must(t, s.EC2.Unassign(eni.ID, ec2sim.Slots{Addresses: []netip.Addr{released}}))
-	check.Must(t, check.ErrorOf(s.EC2.Occupy(bed.Subnet, netip.PrefixFrom(released, released.BitLen()))))
+	check.Must(t, check.ErrorOf(s.EC2.Occupy(testenv.Subnet, netip.PrefixFrom(released, released.BitLen()))))
 	check.Must(t, s.CreatePods(t.Context(), namespace, "aws", 1, onNodeByHand(node)))
 	config := rest.CopyConfig(s.Admin)
 	config.Impersonate = rest.ImpersonationConfig{UserName: "eks:vpc-resource-controller", Groups: []string{"system:masters"}}
@@ -106,7 +106,7 @@ func (s *system) managedControllerWorks(t *testing.T, namespace, node string) []
 // asWindowsPod says what becomes of a Windows pod as it is created, all but the
 // last step: by whom it is scheduled, and whether it asks for an address.
 func (s *system) asWindowsPod(ctx context.Context) (scheduler string, asks bool, err error) {
-	p := bed.Pod(metav1.NamespaceDefault, "trial")
+	p := testenv.Pod(metav1.NamespaceDefault, "trial")
 	if err := s.Kube.Create(ctx, p, client.DryRunAll); err != nil {
 		return "", false, err
 	}

@@ -12,9 +12,9 @@ import (
 
 	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/allocator/vpc"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // plainScheduler is a scheduler that knows nothing of the extender.
@@ -39,13 +39,13 @@ func TestPodsBoundByOthers(t *testing.T) {
 	)
 	s := shared(t)
 	namespace := s.NewNamespace(t) // no other place for pods that are bound without an address
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, twoSlots.Name, bed.Subnet)))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, twoSlots.Name, testenv.Subnet)))
 	check.Must(t, check.ErrorOf(s.Cluster.StartScheduler(t.Context(), controlplane.Scheduler{Name: plainScheduler, Config: []byte(plainConfig)})))
 
-	check.Must(t, s.CreatePods(t.Context(), namespace, "scheduled", scheduled, bed.OnNode(node), bed.Scheduler(plainScheduler)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "scheduled", scheduled, testenv.OnNode(node), testenv.Scheduler(plainScheduler)))
 	check.Must(t, s.CreatePods(t.Context(), namespace, "daemon", 2, onNodeByHand(node)))
 	check.Must(t, s.CreatePods(t.Context(), namespace, "nameless", 2, onNodeByHand(node), ofNoSystem))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "bound", 2, bed.Scheduler("nobody")))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "bound", 2, testenv.Scheduler("nobody")))
 	for i := range 2 {
 		check.Must(t, s.bindByHand(t.Context(), namespace, fmt.Sprint("bound-", i), node))
 	}
@@ -58,8 +58,8 @@ func TestPodsBoundByOthers(t *testing.T) {
 	check.Must(t, s.Check(t.Context()))
 
 	// The two nameless pods ask for nothing, so to the scheduler they are no load.
-	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: fits - 2, Remaining: fits - scheduled - 6})
-	check.Must(t, s.CreatePods(t.Context(), namespace, "rest", fits-scheduled-6+1, bed.OnNode(node), bed.Scheduler(plainScheduler)))
+	s.awaitCapacity(t, []string{node}, testenv.Capacity{Advertised: fits - 2, Remaining: fits - scheduled - 6})
+	check.Must(t, s.CreatePods(t.Context(), namespace, "rest", fits-scheduled-6+1, testenv.OnNode(node), testenv.Scheduler(plainScheduler)))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, fits))
 	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
 }
@@ -75,11 +75,11 @@ func TestPodOnFullNodeWaitsForAddress(t *testing.T) {
 	)
 	s := shared(t)
 	namespace := s.NewNamespace(t)
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, oneSlot.Name, bed.Subnet)))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "old", fits, bed.OnNode(node)))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, oneSlot.Name, testenv.Subnet)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "old", fits, testenv.OnNode(node)))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, fits))
 	check.Must(t, s.CreatePods(t.Context(), namespace, "late", 1, onNodeByHand(node), ofNoSystem))
-	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: fits})
+	s.awaitCapacity(t, []string{node}, testenv.Capacity{Advertised: fits})
 
 	first := s.pod(t, namespace, "old-0")
 	deleted := time.Now()
@@ -92,7 +92,7 @@ func TestPodOnFullNodeWaitsForAddress(t *testing.T) {
 	if rest := time.Since(deleted); rest < cooldown {
 		t.Errorf("the address of old-0 was given again %s after its end, want %s at the least", rest, cooldown)
 	}
-	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: fits - 1}) // late-0 is no load to the scheduler
+	s.awaitCapacity(t, []string{node}, testenv.Capacity{Advertised: fits - 1}) // late-0 is no load to the scheduler
 }
 
 // onNodeByHand places pods on a node without any scheduler.

@@ -13,8 +13,8 @@ import (
 	"k8s.io/client-go/rest"
 
 	"slotwise.dev/slotwise/allocator/vpc"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // TestGuardOfTheAddress: while Slotwise itself gives addresses to pods, not even
@@ -24,7 +24,7 @@ func TestGuardOfTheAddress(t *testing.T) {
 	const node = "guarded"
 	s := shared(t)
 	namespace := s.guarded(t, node)
-	check.Must(t, s.CreatePods(t.Context(), namespace, "waits", 1, bed.OnNode("of-nowhere")))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "waits", 1, testenv.OnNode("of-nowhere")))
 	before := s.pod(t, namespace, "runs-0").Annotations[vpc.Annotation]
 
 	pods := s.Client.CoreV1().Pods(namespace)
@@ -36,7 +36,7 @@ func TestGuardOfTheAddress(t *testing.T) {
 	}
 	for name, attempt := range map[string]func() error{
 		"create with an address": func() error {
-			p := bed.Pod(namespace, "forged")
+			p := testenv.Pod(namespace, "forged")
 			p.Annotations = annotations
 			return s.Kube.Create(t.Context(), p)
 		},
@@ -107,8 +107,8 @@ func TestGuardOfSlotwise(t *testing.T) {
 func (s *system) guarded(t *testing.T, node string) (namespace string) {
 	t.Helper()
 	namespace = s.namespace(t)
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.small", bed.Subnet)))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "runs", 1, bed.OnNode(node)))
+	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.small", testenv.Subnet)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "runs", 1, testenv.OnNode(node)))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, 1))
 	return namespace
 }
@@ -117,7 +117,7 @@ func (s *system) guarded(t *testing.T, node string) (namespace string) {
 func (s *system) asSlotwise(t *testing.T) kubernetes.Interface {
 	t.Helper()
 	config := rest.CopyConfig(s.Admin)
-	config.Impersonate.UserName = "system:serviceaccount:" + bed.Namespace + ":slotwise"
+	config.Impersonate.UserName = "system:serviceaccount:" + testenv.Namespace + ":slotwise"
 	kube, err := kubernetes.NewForConfig(config)
 	check.Must(t, err)
 	return kube

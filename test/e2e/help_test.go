@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/allocator/vpc"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // cooldown is how long an address rests after its pod has ended.
@@ -22,14 +22,14 @@ const cooldown = 30 * time.Second
 func (s *system) subnet(t *testing.T, id string, n byte, bits int) netip.Prefix {
 	t.Helper()
 	cidr := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, n}), bits)
-	check.Must(t, s.EC2.AddSubnet(id, bed.Zone, cidr))
+	check.Must(t, s.EC2.AddSubnet(id, testenv.Zone, cidr))
 	return cidr
 }
 
 // nodes adds nodes name-0, name-1, ... that are a group of that name.
 func (s *system) nodes(t *testing.T, name string, n int, instanceType, subnet string) []string {
 	t.Helper()
-	names, err := s.AddNodes(t.Context(), name, n, instanceType, subnet, bed.Group(name))
+	names, err := s.AddNodes(t.Context(), name, n, instanceType, subnet, testenv.Group(name))
 	check.Must(t, err)
 	return names
 }
@@ -71,7 +71,7 @@ func (s *system) addresses(t *testing.T, namespace string) map[string]netip.Addr
 }
 
 // awaitCapacity waits until each of the nodes shows the same capacity.
-func (s *system) awaitCapacity(t *testing.T, nodes []string, want bed.Capacity) {
+func (s *system) awaitCapacity(t *testing.T, nodes []string, want testenv.Capacity) {
 	t.Helper()
 	for _, name := range nodes {
 		check.Must(t, s.Until(t.Context(), fmt.Sprintf("%s shows %+v", name, want), func(ctx context.Context) error {

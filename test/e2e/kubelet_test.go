@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // Kubelets count a pod for 5 s after it has told that it ended (package controlplane).
@@ -25,17 +25,17 @@ func TestI9PodsComeAsOthersEnd(t *testing.T) {
 		jobs          = 10 // on each node, in each round
 		next          = slots - jobs
 	)
-	s := start(t, bed.Options{})
+	s := start(t, testenv.Options{})
 	namespace := s.namespace(t)
-	names := s.nodes(t, "win", nodes, "t3.xlarge", bed.Subnet)
+	names := s.nodes(t, "win", nodes, "t3.xlarge", testenv.Subnet)
 	for round := range rounds {
 		for _, name := range names {
-			check.Must(t, s.CreatePods(t.Context(), namespace, "job-"+name, jobs, bed.OnNode(name), completeAfter(2*time.Second)))
+			check.Must(t, s.CreatePods(t.Context(), namespace, "job-"+name, jobs, testenv.OnNode(name), completeAfter(2*time.Second)))
 		}
 		s.awaitEnded(t, namespace, nodes*jobs)
 		time.Sleep(time.Second)
 		for _, name := range names {
-			check.Must(t, s.CreatePods(t.Context(), namespace, "next-"+name, next, bed.OnNode(name)))
+			check.Must(t, s.CreatePods(t.Context(), namespace, "next-"+name, next, testenv.OnNode(name)))
 		}
 		check.Must(t, s.AwaitRunning(t.Context(), namespace, nodes*next))
 
@@ -56,9 +56,9 @@ func TestI9PodsComeAsOthersEnd(t *testing.T) {
 func TestI9ShortPodsOnFullNodes(t *testing.T) {
 	t.Parallel()
 	const pods = 3 * 2 * 14 // on two t3.xlarge
-	s := start(t, bed.Options{})
+	s := start(t, testenv.Options{})
 	namespace := s.namespace(t)
-	s.nodes(t, "win", 2, "t3.xlarge", bed.Subnet)
+	s.nodes(t, "win", 2, "t3.xlarge", testenv.Subnet)
 	check.Must(t, s.CreatePods(t.Context(), namespace, "short", pods, completeAfter(time.Second)))
 	s.awaitEnded(t, namespace, pods)
 }

@@ -8,8 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // TestPodsFindTheNodesWithRoom is a switch to prefixes in a cluster of 300 nodes,
@@ -24,11 +24,11 @@ func TestPodsFindTheNodesWithRoom(t *testing.T) {
 		fits = room * 16
 	)
 	// Each node needs a call or two at once: no test of pacing, this.
-	s := start(t, bed.Options{Args: []string{"--ec2-change-burst=1000", "--ec2-change-rate=1000"}})
+	s := start(t, testenv.Options{Args: []string{"--ec2-change-burst=1000", "--ec2-change-rate=1000"}})
 	namespace := s.namespace(t)
-	s.nodes(t, "full", full, oneSlot.Name, bed.Subnet)
-	s.nodes(t, "room", room, oneSlot.Name, bed.Subnet)
-	check.Must(t, s.CreatePods(t.Context(), namespace, "old", full, bed.OnGroup("full")))
+	s.nodes(t, "full", full, oneSlot.Name, testenv.Subnet)
+	s.nodes(t, "room", room, oneSlot.Name, testenv.Subnet)
+	check.Must(t, s.CreatePods(t.Context(), namespace, "old", full, testenv.OnGroup("full")))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, full))
 
 	check.Must(t, s.PrefixMode(t.Context(), true))
@@ -62,7 +62,7 @@ func (s *system) awaitRemaining(t *testing.T, prefix string, want int) {
 			if !strings.HasPrefix(n.Name, prefix) {
 				continue
 			}
-			c, err := bed.CapacityOf(n)
+			c, err := testenv.CapacityOf(n)
 			if err != nil {
 				return fmt.Errorf("%s: %w", n.Name, err)
 			}

@@ -1,6 +1,6 @@
 // Package e2e tests Slotwise from end to end: a real control plane with a real
 // kube-scheduler, Slotwise as a process of its own, installed from manifests/,
-// and a simulated EC2 behind the unmodified AWS SDK (package bed).
+// and a simulated EC2 behind the unmodified AWS SDK (package testenv).
 //
 // Tests that leave the cluster's settings alone share one system, in prefix
 // mode, and take a namespace and a group of nodes each; see shared. The others,
@@ -23,9 +23,9 @@ import (
 	"time"
 
 	"slotwise.dev/slotwise/allocator/settings"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // startTimeout limits the start of a system, several of which may start at once.
@@ -46,10 +46,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// system is a running bed, watched.
+// system is a running environment, watched.
 type system struct {
-	*bed.Bed
-	observer *bed.Observer
+	*testenv.Env
+	observer *testenv.Observer
 	end      context.CancelFunc
 }
 
@@ -69,16 +69,16 @@ var ec2 = ec2sim.Options{
 }
 
 // newSystem starts a system.
-func newSystem(options bed.Options) (*system, error) {
+func newSystem(options testenv.Options) (*system, error) {
 	starting, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	options.EC2 = ec2
-	b, err := bed.Start(starting, options)
+	e, err := testenv.Start(starting, options)
 	if err != nil {
 		return nil, err
 	}
 	watching, end := context.WithCancel(context.Background())
-	return &system{Bed: b, observer: b.Observe(watching), end: end}, nil
+	return &system{Env: e, observer: e.Observe(watching), end: end}, nil
 }
 
 // stop ends the system, and says what was wrong with it. Unless all was well
@@ -108,7 +108,7 @@ var prefixMode = map[string]string{settings.KeyPrefixDelegation: "true"}
 var systems = make(chan struct{}, 4)
 
 // start starts a system for one test.
-func start(t *testing.T, options bed.Options) *system {
+func start(t *testing.T, options testenv.Options) *system {
 	t.Helper()
 	systems <- struct{}{}
 	t.Cleanup(func() { <-systems })
@@ -137,7 +137,7 @@ type sharing struct {
 // prefix mode.
 func shared(t *testing.T) *system {
 	t.Helper()
-	common.once.Do(func() { common.system, common.err = newSystem(bed.Options{Settings: prefixMode}) })
+	common.once.Do(func() { common.system, common.err = newSystem(testenv.Options{Settings: prefixMode}) })
 	if common.err != nil {
 		t.Fatal(common.err)
 	}

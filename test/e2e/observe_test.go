@@ -16,10 +16,10 @@ import (
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/awsallocator"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // TestObserve switches a cluster to prefix delegation and back in which AWS's own
@@ -35,25 +35,25 @@ func TestObserve(t *testing.T) {
 		truth = (slots - old) * 16
 		asked = slots * 16 // on each node, which is what AWS's formula makes of it
 	)
-	s := start(t, bed.Options{Overlay: bed.Observe, Args: []string{"--observe-interval=5s"}})
+	s := start(t, testenv.Options{Overlay: testenv.Observe, Args: []string{"--observe-interval=5s"}})
 	s.startAWS(t)
 	plain, seen := s.NewNamespace(t), s.NewNamespace(t)
-	blind := s.nodes(t, "blind", 1, "t3.medium", bed.Subnet)[0]
-	watched := s.nodes(t, "watched", 2, "t3.medium", bed.Subnet)
-	spare := s.nodes(t, "spare", 1, "t3.medium", bed.Subnet)[0]
-	check.Must(t, s.CreatePods(t.Context(), plain, "old", old, bed.OnNode(blind), bed.Scheduler(plainScheduler)))
+	blind := s.nodes(t, "blind", 1, "t3.medium", testenv.Subnet)[0]
+	watched := s.nodes(t, "watched", 2, "t3.medium", testenv.Subnet)
+	spare := s.nodes(t, "spare", 1, "t3.medium", testenv.Subnet)[0]
+	check.Must(t, s.CreatePods(t.Context(), plain, "old", old, testenv.OnNode(blind), testenv.Scheduler(plainScheduler)))
 	for _, name := range watched {
-		check.Must(t, s.CreatePods(t.Context(), seen, "old-"+name, old, bed.OnNode(name)))
+		check.Must(t, s.CreatePods(t.Context(), seen, "old-"+name, old, testenv.OnNode(name)))
 	}
 	check.Must(t, s.AwaitRunning(t.Context(), plain, old))
 	check.Must(t, s.AwaitRunning(t.Context(), seen, len(watched)*old))
-	s.awaitCapacity(t, watched, bed.Capacity{Advertised: slots, Remaining: slots - old})
+	s.awaitCapacity(t, watched, testenv.Capacity{Advertised: slots, Remaining: slots - old})
 
 	check.Must(t, s.PrefixMode(t.Context(), true))
-	s.awaitCapacity(t, []string{blind}, bed.Capacity{Advertised: asked, Remaining: truth})
+	s.awaitCapacity(t, []string{blind}, testenv.Capacity{Advertised: asked, Remaining: truth})
 	time.Sleep(time.Second) // its kubelet sees AWS's figure a little later, and rejects what it is too small for
-	check.Must(t, s.CreatePods(t.Context(), plain, "new", asked, bed.OnNode(blind), bed.Scheduler(plainScheduler)))
-	check.Must(t, s.CreatePods(t.Context(), seen, "new", len(watched)*asked, bed.OnGroup("watched")))
+	check.Must(t, s.CreatePods(t.Context(), plain, "new", asked, testenv.OnNode(blind), testenv.Scheduler(plainScheduler)))
+	check.Must(t, s.CreatePods(t.Context(), seen, "new", len(watched)*asked, testenv.OnGroup("watched")))
 
 	// Without Slotwise.
 	s.awaitBare(t, plain, asked-old-truth)
@@ -62,7 +62,7 @@ func TestObserve(t *testing.T) {
 	if _, err := s.AwaitTurnedAway(t.Context(), seen, len(watched)*(asked-truth)); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitCapacity(t, watched, bed.Capacity{Advertised: asked})
+	s.awaitCapacity(t, watched, testenv.Capacity{Advertised: asked})
 
 	for _, name := range watched {
 		check.Must(t, s.DeletePods(t.Context(), seen, "old-"+name, old))
@@ -105,7 +105,9 @@ func (s *system) awaitBare(t *testing.T, namespace string, n int) {
 // refresh.
 func (s *system) testForeignAddress(t *testing.T, node string, slots int) {
 	t.Helper()
-	want := func(slots int) []bed.Capacity { return []bed.Capacity{{Advertised: 16 * 5, Remaining: 16 * slots}} }
+	want := func(slots int) []testenv.Capacity {
+		return []testenv.Capacity{{Advertised: 16 * 5, Remaining: 16 * slots}}
+	}
 	s.awaitCapacity(t, []string{node}, want(slots)[0])
 	hand, err := s.EC2.Assign(s.Interface(node).ID, ec2sim.Request{AddressCount: 1})
 	check.Must(t, err)
@@ -131,15 +133,15 @@ func (s *system) testSwitchBack(t *testing.T, node string, slots int) {
 	t.Helper()
 	const pods, prefixes = 17, 2
 	namespace := s.NewNamespace(t)
-	check.Must(t, s.CreatePods(t.Context(), namespace, "old", pods, bed.OnNode(node)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "old", pods, testenv.OnNode(node)))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, pods))
 	check.Must(t, s.PrefixMode(t.Context(), false))
-	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: slots, Remaining: slots - prefixes})
-	check.Must(t, s.CreatePods(t.Context(), namespace, "new", slots, bed.OnNode(node)))
+	s.awaitCapacity(t, []string{node}, testenv.Capacity{Advertised: slots, Remaining: slots - prefixes})
+	check.Must(t, s.CreatePods(t.Context(), namespace, "new", slots, testenv.OnNode(node)))
 	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, slots)))
 	check.Must(t, s.DeletePods(t.Context(), namespace, "old", pods))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, slots))
-	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: slots})
+	s.awaitCapacity(t, []string{node}, testenv.Capacity{Advertised: slots})
 }
 
 // testMayNotAdvertise: what a Node shows is the other allocator's to say.

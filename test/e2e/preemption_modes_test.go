@@ -7,8 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // TestOneVictimDuringASwitch has a pod preempt on a node that is full of secondary IPs
@@ -17,26 +17,26 @@ import (
 func TestOneVictimDuringASwitch(t *testing.T) {
 	t.Parallel()
 	const slots = 3 // of a t3.small
-	s := startWithPriorities(t, bed.Options{})
+	s := startWithPriorities(t, testenv.Options{})
 	namespace := s.NewNamespace(t)
-	s.nodes(t, namespace, 1, "t3.small", bed.Subnet)
-	check.Must(t, s.CreatePods(t.Context(), namespace, "user", slots, bed.OnGroup(namespace), stopAfter(2*time.Second)))
+	s.nodes(t, namespace, 1, "t3.small", testenv.Subnet)
+	check.Must(t, s.CreatePods(t.Context(), namespace, "user", slots, testenv.OnGroup(namespace), stopAfter(2*time.Second)))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, slots))
 	before := s.list(t, namespace)
 	check.Must(t, s.PrefixMode(t.Context(), true))
 
-	check.Must(t, s.CreatePods(t.Context(), namespace, "urgent", 1, urgent, bed.OnGroup(namespace)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "urgent", 1, urgent, testenv.OnGroup(namespace)))
 	s.awaitNamed(t, namespace, "urgent", 1)
 	if victims := s.victims(t, before); len(victims) != 1 {
 		t.Errorf("%d of %d pods had to go for one, want one: %s", len(victims), slots, names(victims))
 	}
 
 	const inPrefix = 15 // beside the one that has preempted
-	check.Must(t, s.CreatePods(t.Context(), namespace, "later", inPrefix, bed.OnGroup(namespace)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "later", inPrefix, testenv.OnGroup(namespace)))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, slots-1+1+inPrefix))
 	check.Must(t, s.PrefixMode(t.Context(), false))
 	before = s.list(t, namespace, "user", "later")
-	check.Must(t, s.CreatePods(t.Context(), namespace, "second", 1, urgent, bed.OnGroup(namespace)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "second", 1, urgent, testenv.OnGroup(namespace)))
 	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
 	time.Sleep(45 * time.Second) // it may run in the place of one with a secondary IP, or wait
 	victims := s.victims(t, before)
@@ -55,17 +55,17 @@ func TestOneVictimDuringASwitch(t *testing.T) {
 func TestOneVictimInObserve(t *testing.T) {
 	t.Parallel()
 	const slots = 3 // of a t3.small
-	s := startWithPriorities(t, bed.Options{Overlay: bed.Observe, Args: []string{"--observe-interval=5s"}})
+	s := startWithPriorities(t, testenv.Options{Overlay: testenv.Observe, Args: []string{"--observe-interval=5s"}})
 	s.startAWS(t)
 	fill := func() (namespace string, users []*corev1.Pod) {
 		namespace = s.NewNamespace(t)
-		s.nodes(t, namespace, 1, "t3.small", bed.Subnet)
-		check.Must(t, s.CreatePods(t.Context(), namespace, "user", slots, bed.OnGroup(namespace), stopAfter(2*time.Second)))
+		s.nodes(t, namespace, 1, "t3.small", testenv.Subnet)
+		check.Must(t, s.CreatePods(t.Context(), namespace, "user", slots, testenv.OnGroup(namespace), stopAfter(2*time.Second)))
 		check.Must(t, s.AwaitRunning(t.Context(), namespace, slots))
 		return namespace, s.list(t, namespace)
 	}
 	preempt := func(namespace, when string, users []*corev1.Pod) {
-		check.Must(t, s.CreatePods(t.Context(), namespace, "urgent", 1, urgent, bed.OnGroup(namespace)))
+		check.Must(t, s.CreatePods(t.Context(), namespace, "urgent", 1, urgent, testenv.OnGroup(namespace)))
 		if err := s.namedRun(t, namespace, "urgent", 1); err != nil {
 			t.Errorf("%s: %v", when, err)
 		}

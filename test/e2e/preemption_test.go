@@ -15,9 +15,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // contest is what happens in a group of nodes that pods without priority fill: pods
@@ -64,7 +64,7 @@ func TestOneVictimForEachPreemptor(t *testing.T) {
 	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := startWithPriorities(t, bed.Options{Settings: mode.settings})
+			s := startWithPriorities(t, testenv.Options{Settings: mode.settings})
 			check.Must(t, check.ErrorOf(s.Cluster.StartScheduler(t.Context(), controlplane.Scheduler{Name: plainScheduler, Config: []byte(plainConfig)})))
 			for name, c := range contests {
 				t.Run(name, func(t *testing.T) {
@@ -90,7 +90,7 @@ func TestOneVictimForEachPreemptor(t *testing.T) {
 }
 
 // startWithPriorities starts a system with a class of pods that may preempt.
-func startWithPriorities(t *testing.T, o bed.Options) *system {
+func startWithPriorities(t *testing.T, o testenv.Options) *system {
 	t.Helper()
 	s := start(t, o)
 	check.Must(t, s.Kube.Create(t.Context(), &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: "urgent"}, Value: 1000}))
@@ -103,13 +103,13 @@ func (s *system) contest(t *testing.T, c contest, perNode int) {
 	t.Helper()
 	c.nodes, c.preemptors = max(1, c.nodes), max(1, c.preemptors)
 	namespace := s.NewNamespace(t)
-	nodes := s.nodes(t, namespace, c.nodes, c.kind, bed.Subnet)
+	nodes := s.nodes(t, namespace, c.nodes, c.kind, testenv.Subnet)
 	users := c.nodes * perNode
-	check.Must(t, s.CreatePods(t.Context(), namespace, "user", users, bed.OnGroup(namespace), stopAfter(c.stop)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "user", users, testenv.OnGroup(namespace), stopAfter(c.stop)))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, users))
-	edits := []func(*corev1.Pod){urgent, bed.OnGroup(namespace)}
+	edits := []func(*corev1.Pod){urgent, testenv.OnGroup(namespace)}
 	if c.plain {
-		edits = append(edits, bed.Scheduler(plainScheduler))
+		edits = append(edits, testenv.Scheduler(plainScheduler))
 	}
 	if c.also != nil {
 		edits = append(edits, c.also(s, t, namespace, nodes))
@@ -134,16 +134,16 @@ func (s *system) contest(t *testing.T, c contest, perNode int) {
 func (s *system) rollOut(t *testing.T, kind string, perNode int) {
 	t.Helper()
 	namespace := s.NewNamespace(t)
-	nodes := s.nodes(t, namespace, 2, kind, bed.Subnet)
+	nodes := s.nodes(t, namespace, 2, kind, testenv.Subnet)
 	for _, node := range nodes {
 		check.Must(t, s.CreatePods(t.Context(), namespace, "old-"+node, 1, agentOf(node)))
 	}
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, 2))
 	users := 2 * (perNode - 1)
-	check.Must(t, s.CreatePods(t.Context(), namespace, "user", users, bed.OnGroup(namespace)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "user", users, testenv.OnGroup(namespace)))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, 2*perNode))
 	const waiting = 4
-	check.Must(t, s.CreatePods(t.Context(), namespace, "waits", waiting, bed.OnGroup(namespace)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "waits", waiting, testenv.OnGroup(namespace)))
 	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, waiting)))
 	before := s.list(t, namespace, "user")
 
@@ -179,7 +179,7 @@ func agentOf(node string) func(*corev1.Pod) {
 
 // toTheLast has the preemptors want the last of the nodes.
 func toTheLast(_ *system, _ *testing.T, _ string, nodes []string) func(*corev1.Pod) {
-	return bed.OnNode(nodes[len(nodes)-1])
+	return testenv.OnNode(nodes[len(nodes)-1])
 }
 
 func onTheLast(t *testing.T, nodes []string, victims []*corev1.Pod) {

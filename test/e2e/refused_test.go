@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"slotwise.dev/slotwise/allocator/events"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // TestPodsLeaveARefusedNode has EC2 refuse every assign for one of two nodes, each time
@@ -22,7 +22,7 @@ func TestPodsLeaveARefusedNode(t *testing.T) {
 		patience = time.Minute // until all run; on a machine that does nothing else it takes 2 s
 		recovery = 70 * time.Second
 	)
-	s := start(t, bed.Options{Settings: prefixMode})
+	s := start(t, testenv.Options{Settings: prefixMode})
 	for _, code := range []string{
 		"UnauthorizedOperation", "OperationNotPermitted", "SomethingNew",
 		"PrivateIpAddressLimitExceeded", "RequestLimitExceeded", "InternalError",
@@ -31,14 +31,14 @@ func TestPodsLeaveARefusedNode(t *testing.T) {
 			t.Parallel()
 			namespace := s.namespace(t)
 			bad, good := "bad-"+strings.ToLower(code), "good-"+strings.ToLower(code)
-			check.Must(t, check.ErrorOf(s.AddNode(t.Context(), bad, "t3.medium", bed.Subnet, bed.Group(code))))
-			check.Must(t, check.ErrorOf(s.AddNode(t.Context(), good, "t3.medium", bed.Subnet, bed.Group(code))))
-			s.awaitCapacity(t, []string{bad, good}, bed.Capacity{Advertised: 5 * 16, Remaining: 5 * 16})
+			check.Must(t, check.ErrorOf(s.AddNode(t.Context(), bad, "t3.medium", testenv.Subnet, testenv.Group(code))))
+			check.Must(t, check.ErrorOf(s.AddNode(t.Context(), good, "t3.medium", testenv.Subnet, testenv.Group(code))))
+			s.awaitCapacity(t, []string{bad, good}, testenv.Capacity{Advertised: 5 * 16, Remaining: 5 * 16})
 			s.awaitBlocks(t, bad, 1, 0) // the warm one
 			mend := s.EC2.Inject(ec2sim.Fault{Kind: ec2sim.Refuse, Action: "AssignPrivateIpAddresses", ENI: s.Interface(bad).ID, Code: code})
 
 			began := time.Now()
-			check.Must(t, s.CreatePods(t.Context(), namespace, "pod", pods, bed.OnGroup(code)))
+			check.Must(t, s.CreatePods(t.Context(), namespace, "pod", pods, testenv.OnGroup(code)))
 			check.Must(t, s.AwaitRunning(t.Context(), namespace, pods))
 			if took := time.Since(began); took > patience {
 				t.Errorf("%d pods, for which there is room, ran after %s, want %s at the most", pods, took.Round(time.Second), patience)
@@ -46,10 +46,10 @@ func TestPodsLeaveARefusedNode(t *testing.T) {
 			tally, err := s.Tally(t.Context(), namespace)
 			check.Must(t, err)
 			rest := free - tally.ByNode[bad]
-			check.Must(t, s.CreatePods(t.Context(), namespace, "rest", rest, bed.OnNode(bad)))
+			check.Must(t, s.CreatePods(t.Context(), namespace, "rest", rest, testenv.OnNode(bad)))
 			check.Must(t, s.AwaitRunning(t.Context(), namespace, pods+rest))
-			check.Must(t, s.CreatePods(t.Context(), namespace, "waits", 1, bed.OnNode(bad)))
-			s.awaitCapacity(t, []string{bad}, bed.Capacity{Advertised: free})
+			check.Must(t, s.CreatePods(t.Context(), namespace, "waits", 1, testenv.OnNode(bad)))
+			s.awaitCapacity(t, []string{bad}, testenv.Capacity{Advertised: free})
 			if code == "UnauthorizedOperation" {
 				check.Must(t, s.AwaitEvent(t.Context(), "Node", "", bad, events.ReasonRefused, code))
 			}
@@ -60,7 +60,7 @@ func TestPodsLeaveARefusedNode(t *testing.T) {
 			if took := time.Since(mended); took > recovery {
 				t.Errorf("the pod that waits for the node ran %s after the cause was gone, want %s at the most", took.Round(time.Second), recovery)
 			}
-			s.awaitCapacity(t, []string{bad}, bed.Capacity{Advertised: 5 * 16, Remaining: 4*16 - 1})
+			s.awaitCapacity(t, []string{bad}, testenv.Capacity{Advertised: 5 * 16, Remaining: 4*16 - 1})
 		})
 	}
 }

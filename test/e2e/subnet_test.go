@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"slotwise.dev/slotwise/allocator/events"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // TestSubnetWithoutFreeBlock fragments one of two subnets, so that it has free
@@ -23,7 +23,7 @@ func TestSubnetWithoutFreeBlock(t *testing.T) {
 	s.subnet(t, "subnet-fragmented", 41, 24)
 	s.subnet(t, "subnet-whole", 42, 24)
 	add := func(name, subnet string) string {
-		check.Must(t, check.ErrorOf(s.AddNode(t.Context(), name, twoSlots.Name, subnet, bed.Group(group))))
+		check.Must(t, check.ErrorOf(s.AddNode(t.Context(), name, twoSlots.Name, subnet, testenv.Group(group))))
 		return name
 	}
 	// One node has its warm prefix when the room goes, and finds out from EC2
@@ -38,7 +38,7 @@ func TestSubnetWithoutFreeBlock(t *testing.T) {
 	}
 
 	const fit = 16 + 0 + 2*perENI
-	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", fit, bed.OnGroup(group)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", fit, testenv.OnGroup(group)))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, fit))
 	for _, name := range []string{early, late} {
 		check.Must(t, s.AwaitEvent(t.Context(), "Node", "", name, events.ReasonNoCidrBlocks,
@@ -46,7 +46,7 @@ func TestSubnetWithoutFreeBlock(t *testing.T) {
 	}
 
 	const more = 16 + perENI // what the fragmented subnet's nodes lack
-	check.Must(t, s.CreatePods(t.Context(), namespace, "more", more, bed.OnGroup(group)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "more", more, testenv.OnGroup(group)))
 	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, more)))
 	giveBack()
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, fit+more))
@@ -82,14 +82,14 @@ func TestNodeGroupsInSeveralSubnets(t *testing.T) {
 	cidrs := map[string]netip.Prefix{}
 	for node, cidr := range map[string]string{"zone-a": "100.64.0.0/26", "zone-b": "100.64.1.0/24"} {
 		cidrs[node] = netip.MustParsePrefix(cidr)
-		check.Must(t, s.EC2.AddSubnet("subnet-"+node, bed.Zone, cidrs[node]))
-		check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.medium", "subnet-"+node, bed.Group(group))))
+		check.Must(t, s.EC2.AddSubnet("subnet-"+node, testenv.Zone, cidrs[node]))
+		check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.medium", "subnet-"+node, testenv.Group(group))))
 	}
 	// Zone a has two blocks beside the first and the last, which have addresses of AWS.
 	const fit = 2*16 + 5*16
-	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", fit, bed.OnGroup(group)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", fit, testenv.OnGroup(group)))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, fit))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "more", 1, bed.OnGroup(group)))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "more", 1, testenv.OnGroup(group)))
 	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
 	for name, a := range s.addresses(t, namespace) {
 		if node := s.pod(t, namespace, name).Spec.NodeName; !cidrs[node].Contains(a) {

@@ -8,8 +8,8 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // TestSwitchToPrefixes is the story that Slotwise exists for: a cluster with
@@ -24,27 +24,27 @@ func TestSwitchToPrefixes(t *testing.T) {
 		truth = (slots - old) * 16
 		asked = nodes * slots * 16 // what AWS's formula would have run at once
 	)
-	s := start(t, bed.Options{})
+	s := start(t, testenv.Options{})
 	namespace := s.namespace(t)
-	names := s.nodes(t, "win", nodes, "t3.medium", bed.Subnet)
+	names := s.nodes(t, "win", nodes, "t3.medium", testenv.Subnet)
 	for _, name := range names {
-		check.Must(t, s.CreatePods(t.Context(), namespace, "old-"+name, old, bed.OnNode(name)))
+		check.Must(t, s.CreatePods(t.Context(), namespace, "old-"+name, old, testenv.OnNode(name)))
 	}
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, nodes*old))
 
 	check.Must(t, s.PrefixMode(t.Context(), true))
-	s.awaitCapacity(t, names, bed.Capacity{Advertised: old + truth, Remaining: truth})
+	s.awaitCapacity(t, names, testenv.Capacity{Advertised: old + truth, Remaining: truth})
 
 	check.Must(t, s.CreatePods(t.Context(), namespace, "new", asked))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, nodes*(old+truth)))
 	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, asked-nodes*truth)))
-	s.awaitCapacity(t, names, bed.Capacity{Advertised: old + truth})
+	s.awaitCapacity(t, names, testenv.Capacity{Advertised: old + truth})
 
 	for _, name := range names {
 		check.Must(t, s.DeletePods(t.Context(), namespace, "old-"+name, old))
 	}
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, asked))
-	s.awaitCapacity(t, names, bed.Capacity{Advertised: slots * 16})
+	s.awaitCapacity(t, names, testenv.Capacity{Advertised: slots * 16})
 	for _, name := range names {
 		if eni := s.Interface(name); len(eni.Prefixes) != slots || len(eni.Addresses) != 0 {
 			t.Errorf("%s has %d prefixes and %d secondary IPs in the end, want %d and none", name, len(eni.Prefixes), len(eni.Addresses), slots)
@@ -64,16 +64,16 @@ func TestSwitchBackToSecondaryIPs(t *testing.T) {
 		prefixes = 7 // that 100 pods and one warm address take
 		asked    = slots - prefixes + 2
 	)
-	s := start(t, bed.Options{Settings: prefixMode})
+	s := start(t, testenv.Options{Settings: prefixMode})
 	namespace := s.namespace(t)
-	node := s.nodes(t, "win", 1, "m5.xlarge", bed.Subnet)[0]
+	node := s.nodes(t, "win", 1, "m5.xlarge", testenv.Subnet)[0]
 	check.Must(t, s.CreatePods(t.Context(), namespace, "old", old))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, old))
 	s.awaitBlocks(t, node, prefixes, 0)
 	before := s.addresses(t, namespace)
 
 	check.Must(t, s.PrefixMode(t.Context(), false))
-	s.awaitCapacity(t, []string{node}, bed.Capacity{Advertised: old + slots - prefixes, Remaining: slots - prefixes})
+	s.awaitCapacity(t, []string{node}, testenv.Capacity{Advertised: old + slots - prefixes, Remaining: slots - prefixes})
 	check.Must(t, s.CreatePods(t.Context(), namespace, "new", asked))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, old+slots-prefixes))
 	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, asked-(slots-prefixes))))
@@ -82,7 +82,7 @@ func TestSwitchBackToSecondaryIPs(t *testing.T) {
 	emptied, victims := fewestPods(s.Interface(node).Prefixes, before)
 	deleted := time.Now()
 	for _, name := range victims {
-		check.Must(t, s.Kube.Delete(t.Context(), bed.Pod(namespace, name), client.GracePeriodSeconds(0)))
+		check.Must(t, s.Kube.Delete(t.Context(), testenv.Pod(namespace, name), client.GracePeriodSeconds(0)))
 	}
 	// Its slot takes one of the two pods that wait.
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, old-len(victims)+slots-prefixes+1))

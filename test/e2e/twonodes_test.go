@@ -11,9 +11,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // TestI5InstanceRegistersAgain has the kubelet of a node with 20 pods register under
@@ -26,10 +26,10 @@ func TestI5InstanceRegistersAgain(t *testing.T) {
 		held = 20 // on two prefixes
 		late = 12 // which these have beside
 	)
-	s := start(t, bed.Options{Settings: prefixMode})
+	s := start(t, testenv.Options{Settings: prefixMode})
 	namespace := s.NewNamespace(t) // pods of the old Node live on without it
-	first := s.nodes(t, "first", 1, "t3.medium", bed.Subnet)[0]
-	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", held, bed.OnNode(first)))
+	first := s.nodes(t, "first", 1, "t3.medium", testenv.Subnet)[0]
+	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", held, testenv.OnNode(first)))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, held))
 	s.awaitBlocks(t, first, 2, 0)
 	blocks := s.Interface(first).Prefixes
@@ -57,7 +57,7 @@ func TestI5InstanceRegistersAgain(t *testing.T) {
 	}))
 
 	check.Must(t, s.DeleteNode(t.Context(), first))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "late", late, bed.OnNode("second")))
+	check.Must(t, s.CreatePods(t.Context(), namespace, "late", late, testenv.OnNode("second")))
 	began := time.Now()
 	s.awaitNamed(t, namespace, "late", late)
 	if took := time.Since(began); took > 15*time.Second { // less than a cooldown

@@ -8,8 +8,8 @@ import (
 
 	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/allocator/settings"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // TestI8SchedulerIsWoken has a pod wait until something changes that is no
@@ -18,7 +18,7 @@ import (
 func TestI8SchedulerIsWoken(t *testing.T) {
 	t.Parallel()
 	const node, subnet = "quiet", "subnet-small"
-	s := start(t, bed.Options{})
+	s := start(t, testenv.Options{})
 	namespace := s.namespace(t)
 	cidr := s.subnet(t, subnet, 43, 27)
 	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.medium", subnet)))
@@ -46,7 +46,7 @@ func TestI8SchedulerIsWoken(t *testing.T) {
 	// An address has cooled down.
 	check.Must(t, s.CreatePods(t.Context(), namespace, "last", 1))
 	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
-	check.Must(t, s.Kube.Delete(t.Context(), bed.Pod(namespace, "asks-0"), client.GracePeriodSeconds(0)))
+	check.Must(t, s.Kube.Delete(t.Context(), testenv.Pod(namespace, "asks-0"), client.GracePeriodSeconds(0)))
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, 5))
 }
 

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"testing"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // Warm pools are looked at in EC2, on nodes with different numbers of pods. The
@@ -89,8 +89,8 @@ func (s *system) testWarmPools(t *testing.T, instanceType string, mode map[strin
 	name := func(pods int) string { return fmt.Sprint(namespace, "-", pods) }
 	running := 0
 	for pods := range rows["defaults"].want {
-		check.Must(t, check.ErrorOf(s.AddNode(t.Context(), name(pods), instanceType, bed.Subnet)))
-		check.Must(t, s.CreatePods(t.Context(), namespace, fmt.Sprint("of-", pods), pods, bed.OnNode(name(pods))))
+		check.Must(t, check.ErrorOf(s.AddNode(t.Context(), name(pods), instanceType, testenv.Subnet)))
+		check.Must(t, s.CreatePods(t.Context(), namespace, fmt.Sprint("of-", pods), pods, testenv.OnNode(name(pods))))
 		running += pods
 	}
 	check.Must(t, s.AwaitRunning(t.Context(), namespace, running))

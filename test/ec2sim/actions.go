@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// action does what a query asks for, in a world that is locked.
-type action func(w *world, q query, c conditions) (answer, Slots, error)
+// action does what a query asks for, in a model that is locked.
+type action func(m *model, q query, c conditions) (answer, Slots, error)
 
 // conditions are what an action has to know of the call it serves.
 type conditions struct {
@@ -26,7 +26,7 @@ var actions = map[string]action{
 	"GetSubnetCidrReservations":  getSubnetCidrReservations,
 }
 
-func assignPrivateIPAddresses(w *world, q query, c conditions) (answer, Slots, error) {
+func assignPrivateIPAddresses(m *model, q query, c conditions) (answer, Slots, error) {
 	if q.form.Get("AllowReassignment") == "true" {
 		return nil, Slots{}, refuse(CodeUnsupported, "the simulator reassigns no address")
 	}
@@ -35,7 +35,7 @@ func assignPrivateIPAddresses(w *world, q query, c conditions) (answer, Slots, e
 		return nil, Slots{}, err
 	}
 	eni := q.form.Get("NetworkInterfaceId")
-	got, err := w.assign(eni, r, c.call)
+	got, err := m.assign(eni, r, c.call)
 	if err != nil {
 		return nil, Slots{}, err
 	}
@@ -46,12 +46,12 @@ func assignPrivateIPAddresses(w *world, q query, c conditions) (answer, Slots, e
 	return a, got, nil
 }
 
-func unassignPrivateIPAddresses(w *world, q query, c conditions) (answer, Slots, error) {
+func unassignPrivateIPAddresses(m *model, q query, c conditions) (answer, Slots, error) {
 	r, err := q.request()
 	if err != nil {
 		return nil, Slots{}, err
 	}
-	if err := w.unassign(q.form.Get("NetworkInterfaceId"), r.Slots, c.call); err != nil {
+	if err := m.unassign(q.form.Get("NetworkInterfaceId"), r.Slots, c.call); err != nil {
 		return nil, Slots{}, err
 	}
 	return &unassignAnswer{Return: true}, r.Slots, nil

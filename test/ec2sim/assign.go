@@ -16,12 +16,12 @@ type Request struct {
 }
 
 // assign gives an interface what r asks for, all or nothing.
-func (w *world) assign(id string, r Request, call int) (Slots, error) {
-	eni, err := w.networkInterface(id)
+func (m *model) assign(id string, r Request, call int) (Slots, error) {
+	eni, err := m.networkInterface(id)
 	if err != nil {
 		return Slots{}, err
 	}
-	got, err := eni.choose(r, w.reuse)
+	got, err := eni.choose(r, m.reuse)
 	if err != nil {
 		return Slots{}, err
 	}
@@ -30,7 +30,7 @@ func (w *world) assign(id string, r Request, call int) (Slots, error) {
 		Addresses: slices.Concat(held.Addresses, got.Addresses),
 		Prefixes:  slices.Concat(held.Prefixes, got.Prefixes),
 	}})
-	w.claim(eni, got.ranges(), call)
+	m.claim(eni, got.ranges(), call)
 	return got, nil
 }
 
@@ -97,8 +97,8 @@ func (eni *networkInterface) admitNamed(named Slots) error {
 
 // unassign takes slots from an interface, all or nothing, in use or not: EC2
 // does not know what is in use.
-func (w *world) unassign(id string, gone Slots, call int) error {
-	eni, err := w.networkInterface(id)
+func (m *model) unassign(id string, gone Slots, call int) error {
+	eni, err := m.networkInterface(id)
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (w *world) unassign(id string, gone Slots, call int) error {
 		return refuse(CodeInvalidValue, "Some of %v are not assigned to interface %s", gone.ranges(), id)
 	}
 	eni.slots.set(time.Now(), holding{Slots: left})
-	w.release(eni, gone.ranges(), call)
+	m.release(eni, gone.ranges(), call)
 	return nil
 }
 

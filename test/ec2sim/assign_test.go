@@ -19,11 +19,11 @@ var compareSlots = cmp.Options{
 }
 
 type assignTest struct {
-	kind  string // c5.large, 10 slots, where left out
-	world func(t *testing.T, sim *ec2sim.Server)
-	ask   ec2.AssignPrivateIpAddressesInput
-	want  ec2sim.Slots
-	code  string
+	kind   string // c5.large, 10 slots, where left out
+	before func(t *testing.T, sim *ec2sim.Server)
+	ask    ec2.AssignPrivateIpAddressesInput
+	want   ec2sim.Slots
+	code   string
 }
 
 // TestAssign asks for slots of the one instance in 10.0.0.0/24, whose primary
@@ -47,7 +47,7 @@ func TestAssign(t *testing.T) {
 			want: ec2sim.Slots{Prefixes: cidrs("10.0.0.96/28")},
 		},
 		"both kinds by number do not take each other's room": {
-			world: occupy("10.0.0.5/32", "10.0.0.6/31", "10.0.0.8/29"),
+			before: occupy("10.0.0.5/32", "10.0.0.6/31", "10.0.0.8/29"),
 			ask: ec2.AssignPrivateIpAddressesInput{
 				Ipv4PrefixCount: aws.Int32(1), SecondaryPrivateIpAddressCount: aws.Int32(1),
 			},
@@ -60,25 +60,25 @@ func TestAssign(t *testing.T) {
 			want: ec2sim.Slots{Addresses: addrs("10.0.0.20"), Prefixes: cidrs("10.0.0.32/28")},
 		},
 		"a prefix goes only where the whole block is free": {
-			world: occupy("10.0.0.31/32", "10.0.0.32/32"),
-			ask:   ec2.AssignPrivateIpAddressesInput{Ipv4PrefixCount: aws.Int32(1)},
-			want:  ec2sim.Slots{Prefixes: cidrs("10.0.0.48/28")},
+			before: occupy("10.0.0.31/32", "10.0.0.32/32"),
+			ask:    ec2.AssignPrivateIpAddressesInput{Ipv4PrefixCount: aws.Int32(1)},
+			want:   ec2sim.Slots{Prefixes: cidrs("10.0.0.48/28")},
 		},
 
 		"the interface's last slot": {
-			world: give(5, 3),
-			ask:   ec2.AssignPrivateIpAddressesInput{SecondaryPrivateIpAddressCount: aws.Int32(1)},
-			want:  ec2sim.Slots{Addresses: addrs("10.0.0.10")},
+			before: give(5, 3),
+			ask:    ec2.AssignPrivateIpAddressesInput{SecondaryPrivateIpAddressCount: aws.Int32(1)},
+			want:   ec2sim.Slots{Addresses: addrs("10.0.0.10")},
 		},
 		"one address more than the interface holds": {
-			world: give(5, 4),
-			ask:   ec2.AssignPrivateIpAddressesInput{SecondaryPrivateIpAddressCount: aws.Int32(1)},
-			code:  ec2sim.CodeLimitExceeded,
+			before: give(5, 4),
+			ask:    ec2.AssignPrivateIpAddressesInput{SecondaryPrivateIpAddressCount: aws.Int32(1)},
+			code:   ec2sim.CodeLimitExceeded,
 		},
 		"one prefix more than the interface holds": {
-			world: give(5, 4),
-			ask:   ec2.AssignPrivateIpAddressesInput{Ipv4PrefixCount: aws.Int32(1)},
-			code:  ec2sim.CodeLimitExceeded,
+			before: give(5, 4),
+			ask:    ec2.AssignPrivateIpAddressesInput{Ipv4PrefixCount: aws.Int32(1)},
+			code:   ec2sim.CodeLimitExceeded,
 		},
 		"the limit counts both kinds and the primary address": {
 			ask: ec2.AssignPrivateIpAddressesInput{
@@ -97,23 +97,23 @@ func TestAssign(t *testing.T) {
 			code: ec2sim.CodeInsufficientBlocks,
 		},
 		"a prefix in a fragmented subnet": {
-			world: fragment,
-			ask:   ec2.AssignPrivateIpAddressesInput{Ipv4PrefixCount: aws.Int32(1)},
-			code:  ec2sim.CodeInsufficientBlocks,
+			before: fragment,
+			ask:    ec2.AssignPrivateIpAddressesInput{Ipv4PrefixCount: aws.Int32(1)},
+			code:   ec2sim.CodeInsufficientBlocks,
 		},
 		"an address in a fragmented subnet": {
-			world: fragment,
-			ask:   ec2.AssignPrivateIpAddressesInput{SecondaryPrivateIpAddressCount: aws.Int32(1)},
-			want:  ec2sim.Slots{Addresses: addrs("10.0.0.5")},
+			before: fragment,
+			ask:    ec2.AssignPrivateIpAddressesInput{SecondaryPrivateIpAddressCount: aws.Int32(1)},
+			want:   ec2sim.Slots{Addresses: addrs("10.0.0.5")},
 		},
 		"more addresses than there are: none at all": {
-			world: occupy("10.0.0.8/29", "10.0.0.16/28", "10.0.0.32/27", "10.0.0.64/26", "10.0.0.128/26",
+			before: occupy("10.0.0.8/29", "10.0.0.16/28", "10.0.0.32/27", "10.0.0.64/26", "10.0.0.128/26",
 				"10.0.0.192/27", "10.0.0.224/28", "10.0.0.240/29", "10.0.0.248/30", "10.0.0.252/31", "10.0.0.254/32"),
 			ask:  ec2.AssignPrivateIpAddressesInput{SecondaryPrivateIpAddressCount: aws.Int32(4)},
 			code: ec2sim.CodeInsufficientAddresses,
 		},
 		"room for an address but not for the prefix: none at all": {
-			world: fragment,
+			before: fragment,
 			ask: ec2.AssignPrivateIpAddressesInput{
 				Ipv4PrefixCount: aws.Int32(1), SecondaryPrivateIpAddressCount: aws.Int32(1),
 			},
@@ -121,27 +121,27 @@ func TestAssign(t *testing.T) {
 		},
 
 		"automatic prefixes come from prefix reservations first": {
-			world: reserve(ec2sim.ReservedForPrefixes, "10.0.0.64/27"),
-			ask:   ec2.AssignPrivateIpAddressesInput{Ipv4PrefixCount: aws.Int32(3)},
-			want:  ec2sim.Slots{Prefixes: cidrs("10.0.0.64/28", "10.0.0.80/28", "10.0.0.16/28")},
+			before: reserve(ec2sim.ReservedForPrefixes, "10.0.0.64/27"),
+			ask:    ec2.AssignPrivateIpAddressesInput{Ipv4PrefixCount: aws.Int32(3)},
+			want:   ec2sim.Slots{Prefixes: cidrs("10.0.0.64/28", "10.0.0.80/28", "10.0.0.16/28")},
 		},
 		"automatic addresses keep off prefix reservations": {
-			world: reserve(ec2sim.ReservedForPrefixes, "10.0.0.0/26"),
-			ask:   ec2.AssignPrivateIpAddressesInput{SecondaryPrivateIpAddressCount: aws.Int32(1)},
-			want:  ec2sim.Slots{Addresses: addrs("10.0.0.64")},
+			before: reserve(ec2sim.ReservedForPrefixes, "10.0.0.0/26"),
+			ask:    ec2.AssignPrivateIpAddressesInput{SecondaryPrivateIpAddressCount: aws.Int32(1)},
+			want:   ec2sim.Slots{Addresses: addrs("10.0.0.64")},
 		},
 		"automatic prefixes keep off explicit reservations": {
-			world: reserve(ec2sim.ReservedExplicit, "10.0.0.16/30", "10.0.0.32/28"),
-			ask:   ec2.AssignPrivateIpAddressesInput{Ipv4PrefixCount: aws.Int32(1)},
-			want:  ec2sim.Slots{Prefixes: cidrs("10.0.0.48/28")},
+			before: reserve(ec2sim.ReservedExplicit, "10.0.0.16/30", "10.0.0.32/28"),
+			ask:    ec2.AssignPrivateIpAddressesInput{Ipv4PrefixCount: aws.Int32(1)},
+			want:   ec2sim.Slots{Prefixes: cidrs("10.0.0.48/28")},
 		},
 		"automatic addresses keep off explicit reservations": {
-			world: reserve(ec2sim.ReservedExplicit, "10.0.0.0/26"),
-			ask:   ec2.AssignPrivateIpAddressesInput{SecondaryPrivateIpAddressCount: aws.Int32(1)},
-			want:  ec2sim.Slots{Addresses: addrs("10.0.0.64")},
+			before: reserve(ec2sim.ReservedExplicit, "10.0.0.0/26"),
+			ask:    ec2.AssignPrivateIpAddressesInput{SecondaryPrivateIpAddressCount: aws.Int32(1)},
+			want:   ec2sim.Slots{Addresses: addrs("10.0.0.64")},
 		},
 		"what is named may come from any reservation": {
-			world: reserve(ec2sim.ReservedExplicit, "10.0.0.16/28", "10.0.0.32/28"),
+			before: reserve(ec2sim.ReservedExplicit, "10.0.0.16/28", "10.0.0.32/28"),
 			ask: ec2.AssignPrivateIpAddressesInput{
 				Ipv4Prefixes: []string{"10.0.0.16/28"}, PrivateIpAddresses: []string{"10.0.0.33"},
 			},
@@ -174,9 +174,9 @@ func TestAssign(t *testing.T) {
 			code: ec2sim.CodeInvalidInterface,
 		},
 		"an interface whose instance has ended": {
-			world: func(t *testing.T, sim *ec2sim.Server) { check.Must(t, sim.Terminate("i-1")) },
-			ask:   ec2.AssignPrivateIpAddressesInput{Ipv4PrefixCount: aws.Int32(1)},
-			code:  ec2sim.CodeInvalidInterface,
+			before: func(t *testing.T, sim *ec2sim.Server) { check.Must(t, sim.Terminate("i-1")) },
+			ask:    ec2.AssignPrivateIpAddressesInput{Ipv4PrefixCount: aws.Int32(1)},
+			code:   ec2sim.CodeInvalidInterface,
 		},
 		"a prefix on a xen instance": {
 			kind: "m4.large",
@@ -202,8 +202,8 @@ func TestAssign(t *testing.T) {
 				test.kind = "c5.large"
 			}
 			eni := run(t, sim, "i-1", test.kind)
-			if test.world != nil {
-				test.world(t, sim)
+			if test.before != nil {
+				test.before(t, sim)
 			}
 			before, _ := sim.Interface(eni.ID)
 			if test.ask.NetworkInterfaceId == nil {
@@ -331,7 +331,7 @@ func assigned(out *ec2.AssignPrivateIpAddressesOutput) (got ec2sim.Slots) {
 	return got
 }
 
-// give assigns slots to the instance under test by another hand.
+// give assigns slots to the instance under test, as another client.
 func give(addresses, prefixes int) func(*testing.T, *ec2sim.Server) {
 	return func(t *testing.T, sim *ec2sim.Server) {
 		_, err := sim.Assign(sim.Interfaces()[0].ID, ec2sim.Request{AddressCount: addresses, PrefixCount: prefixes})

@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// World is a world to build, as it stands in a file.
-type World struct {
+// Inventory is what there is to be in a Server, as it stands in a file.
+type Inventory struct {
 	// Types are added to those that the server knows.
 	Types     []Type     `json:"types,omitempty"`
 	Subnets   []Subnet   `json:"subnets"`
 	Instances []Instance `json:"instances,omitempty"`
 }
 
-// Subnet is a subnet of a World.
+// Subnet is a subnet of an Inventory.
 type Subnet struct {
 	ID           string        `json:"id"`
 	Zone         string        `json:"zone"`
@@ -29,12 +29,12 @@ type Reservation struct {
 	Kind ReservationKind `json:"type"`
 }
 
-// Build adds a whole world. It stops at the first error.
-func (s *Server) Build(w World) error {
-	for _, t := range w.Types {
+// Build adds a whole inventory. It stops at the first error.
+func (s *Server) Build(inventory Inventory) error {
+	for _, t := range inventory.Types {
 		s.AddType(t)
 	}
-	for _, subnet := range w.Subnets {
+	for _, subnet := range inventory.Subnets {
 		if err := s.AddSubnet(subnet.ID, subnet.Zone, subnet.CIDR); err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func (s *Server) Build(w World) error {
 			}
 		}
 	}
-	for _, i := range w.Instances {
+	for _, i := range inventory.Instances {
 		if _, err := s.AddInstance(i); err != nil {
 			return fmt.Errorf("instance %s: %w", i.ID, err)
 		}
@@ -56,35 +56,35 @@ func (s *Server) Build(w World) error {
 func (s *Server) AddType(t Type) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.world.types[t.Name] = t
+	s.model.types[t.Name] = t
 }
 
 // AddSubnet adds an IPv4 subnet between /16 and /28.
 func (s *Server) AddSubnet(id, zone string, cidr netip.Prefix) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.world.addSubnet(id, zone, cidr)
+	return s.model.addSubnet(id, zone, cidr)
 }
 
 // AddReservation sets a block of a subnet aside, what is in use in it included.
 func (s *Server) AddReservation(subnet string, cidr netip.Prefix, kind ReservationKind) (id string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.world.addReservation(subnet, cidr, kind)
+	return s.model.addReservation(subnet, cidr, kind)
 }
 
 // RemoveReservation undoes AddReservation.
 func (s *Server) RemoveReservation(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.world.removeReservation(id)
+	return s.model.removeReservation(id)
 }
 
 // AddInstance runs an instance, and returns its primary interface.
 func (s *Server) AddInstance(i Instance) (Interface, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	eni, err := s.world.addInstance(i)
+	eni, err := s.model.addInstance(i)
 	if err != nil {
 		return Interface{}, err
 	}
@@ -96,11 +96,11 @@ func (s *Server) AddInstance(i Instance) (Interface, error) {
 func (s *Server) AddInterface(instance string, device int) (Interface, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	vm := s.world.instances[instance]
+	vm := s.model.instances[instance]
 	if vm == nil || vm.terminated.now() {
 		return Interface{}, refuse(CodeInvalidInstance, "The instance ID '%s' does not exist", instance)
 	}
-	eni, err := s.world.addInterface(vm.subnet, vm, device, netip.Addr{})
+	eni, err := s.model.addInterface(vm.subnet, vm, device, netip.Addr{})
 	if err != nil {
 		return Interface{}, err
 	}
@@ -111,7 +111,7 @@ func (s *Server) AddInterface(instance string, device int) (Interface, error) {
 func (s *Server) Terminate(instance string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.world.terminate(instance)
+	return s.model.terminate(instance)
 }
 
 // Interface is the state of an interface now, whatever the lag; false where
@@ -119,7 +119,7 @@ func (s *Server) Terminate(instance string) error {
 func (s *Server) Interface(eni string) (Interface, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, err := s.world.networkInterface(eni)
+	i, err := s.model.networkInterface(eni)
 	if err != nil {
 		return Interface{}, false
 	}
@@ -131,7 +131,7 @@ func (s *Server) Interfaces() []Interface {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []Interface
-	for _, eni := range s.world.interfaces {
+	for _, eni := range s.model.interfaces {
 		if !eni.slots.now().deleted {
 			all = append(all, eni.snapshot())
 		}
@@ -144,7 +144,7 @@ func (s *Server) Interfaces() []Interface {
 func (s *Server) Changes() []Change {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.world.changes)
+	return slices.Clone(s.model.changes)
 }
 
 // ChangesOf is the history of one address: the changes of ranges that contain

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// byHand is the call number of what was done past the API: by a test that
-// plays other hands, or in building the world.
-const byHand = 0
+// byOtherClient is the call number of what was done past the API: by a test that
+// plays another client, or in building the inventory.
+const byOtherClient = 0
 
 // Change is one range of addresses that came to an interface or left it. The
 // list of all changes is the truth for an independent observer.
 type Change struct {
 	Time time.Time `json:"time"`
-	// Call is the Seq of the call that made the change; 0 is another hand.
+	// Call is the Seq of the call that made the change; 0 is another client.
 	Call  int          `json:"call"`
 	ENI   string       `json:"eni"`
 	Range netip.Prefix `json:"range"` // a /28, or a single address as /32
@@ -22,25 +22,25 @@ type Change struct {
 }
 
 // claim records that ranges are held by eni from now on.
-func (w *world) claim(eni *networkInterface, ranges []netip.Prefix, call int) {
+func (m *model) claim(eni *networkInterface, ranges []netip.Prefix, call int) {
 	for _, r := range ranges {
 		eni.subnet.space.claim(r, eni.id)
 	}
-	w.record(eni, ranges, call, true)
+	m.record(eni, ranges, call, true)
 }
 
 // release records that ranges are held by nobody from now on.
-func (w *world) release(eni *networkInterface, ranges []netip.Prefix, call int) {
+func (m *model) release(eni *networkInterface, ranges []netip.Prefix, call int) {
 	for _, r := range ranges {
 		eni.subnet.space.release(r)
 	}
-	w.record(eni, ranges, call, false)
+	m.record(eni, ranges, call, false)
 }
 
-func (w *world) record(eni *networkInterface, ranges []netip.Prefix, call int, assigned bool) {
+func (m *model) record(eni *networkInterface, ranges []netip.Prefix, call int, assigned bool) {
 	now := time.Now()
 	for _, r := range ranges {
-		w.changes = append(w.changes, Change{Time: now, Call: call, ENI: eni.id, Range: r, Assigned: assigned})
+		m.changes = append(m.changes, Change{Time: now, Call: call, ENI: eni.id, Range: r, Assigned: assigned})
 	}
 	eni.subnet.available.set(now, eni.subnet.space.available)
 }

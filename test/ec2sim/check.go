@@ -12,14 +12,14 @@ type allocation struct {
 	eni  *networkInterface
 }
 
-// Check verifies the world from what the interfaces hold, without the books
+// Check verifies the model from what the interfaces hold, without the books
 // that assignment goes by, and then those books against it. It returns the
 // first contradiction that it finds.
 func (s *Server) Check() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	held := map[*subnet][]allocation{}
-	for _, eni := range s.world.interfaces {
+	for _, eni := range s.model.interfaces {
 		slots := eni.slots.now()
 		if slots.deleted {
 			continue
@@ -31,7 +31,7 @@ func (s *Server) Check() error {
 			held[eni.subnet] = append(held[eni.subnet], allocation{r, eni})
 		}
 	}
-	for _, subnet := range s.world.subnets {
+	for _, subnet := range s.model.subnets {
 		if err := subnet.check(held[subnet]); err != nil {
 			return fmt.Errorf("subnet %s: %w", subnet.id, err)
 		}

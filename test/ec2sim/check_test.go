@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestCheck damages a sound world in every way that Check must find.
+// TestCheck damages a sound model in every way that Check must find.
 func TestCheck(t *testing.T) {
 	prefix := netip.MustParsePrefix
 	// holds gives an interface slots past all books.
@@ -71,7 +71,7 @@ func TestCheck(t *testing.T) {
 			}
 			var enis []*networkInterface
 			for id, kind := range []string{"c5.large", "c5.large", "m4.large"} {
-				eni, err := s.world.addInstance(Instance{ID: string(rune('a' + id)), Type: kind, Subnet: "s"})
+				eni, err := s.model.addInstance(Instance{ID: string(rune('a' + id)), Type: kind, Subnet: "s"})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -11,7 +11,7 @@ import (
 )
 
 // TestConcurrent calls, turns every knob and looks, all at once: what is said
-// to be safe for that is, under the race detector, and the world stays sound.
+// to be safe for that is, under the race detector, and the model stays sound.
 func TestConcurrent(t *testing.T) {
 	sim := ec2sim.New(ec2sim.Options{})
 	check.Must(t, sim.AddSubnet(subnetA, "eu-west-1a", cidr("10.0.0.0/24")))
@@ -56,7 +56,7 @@ func TestConcurrent(t *testing.T) {
 			post(sim, "Action=AssignPrivateIpAddresses&Ipv4PrefixCount=1&SecondaryPrivateIpAddressCount=1&NetworkInterfaceId="+eni)
 			post(sim, "Action=DescribeNetworkInterfaces")
 			now, _ := sim.Interface(eni)
-			if err := sim.Unassign(eni, now.Slots); err != nil && codeOfHand(err) != ec2sim.CodeMissingParameter {
+			if err := sim.Unassign(eni, now.Slots); err != nil && codeOfMethod(err) != ec2sim.CodeMissingParameter {
 				t.Error(err)
 			}
 		})

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-func describeNetworkInterfaces(w *world, q query, c conditions) (answer, Slots, error) {
+func describeNetworkInterfaces(m *model, q query, c conditions) (answer, Slots, error) {
 	found, token, err := read(q, c, reading[*networkInterface]{
 		ids:      "NetworkInterfaceId",
-		all:      w.interfaces,
-		missing:  func(id string) error { _, err := w.networkInterface(id); return err },
+		all:      m.interfaces,
+		missing:  func(id string) error { _, err := m.networkInterface(id); return err },
 		visible:  func(eni *networkInterface) bool { return !eni.unseen && !eni.slots.at(c.asOf).deleted },
 		field:    (*networkInterface).field,
 		mostPage: 1000,
@@ -82,10 +82,10 @@ func (eni *networkInterface) describe(asOf time.Time) interfaceAnswer {
 	return a
 }
 
-func describeInstances(w *world, q query, c conditions) (answer, Slots, error) {
+func describeInstances(m *model, q query, c conditions) (answer, Slots, error) {
 	found, token, err := read(q, c, reading[*instance]{
 		ids: "InstanceId",
-		all: w.instances,
+		all: m.instances,
 		missing: func(id string) error {
 			return refuse(CodeInvalidInstance, "The instance ID '%s' does not exist", id)
 		},
@@ -158,10 +158,10 @@ func (i *instance) describe(asOf time.Time) instanceAnswer {
 	return a
 }
 
-func describeInstanceTypes(w *world, q query, c conditions) (answer, Slots, error) {
+func describeInstanceTypes(m *model, q query, c conditions) (answer, Slots, error) {
 	found, token, err := read(q, c, reading[Type]{
 		ids: "InstanceType",
-		all: w.types,
+		all: m.types,
 		missing: func(name string) error {
 			return refuse(CodeInvalidInstanceType, "The following supplied instance types do not exist: [%s]", name)
 		},
@@ -187,11 +187,11 @@ func (t Type) field(name string) (value string, known bool) {
 	return "", false
 }
 
-func describeSubnets(w *world, q query, c conditions) (answer, Slots, error) {
+func describeSubnets(m *model, q query, c conditions) (answer, Slots, error) {
 	found, token, err := read(q, c, reading[*subnet]{
 		ids:      "SubnetId",
-		all:      w.subnets,
-		missing:  func(id string) error { _, err := w.subnet(id); return err },
+		all:      m.subnets,
+		missing:  func(id string) error { _, err := m.subnet(id); return err },
 		field:    (*subnet).field,
 		mostPage: 1000,
 	})
@@ -224,8 +224,8 @@ func (s *subnet) field(name string) (value string, known bool) {
 	return "", false
 }
 
-func getSubnetCidrReservations(w *world, q query, c conditions) (answer, Slots, error) {
-	s, err := w.subnet(q.form.Get("SubnetId"))
+func getSubnetCidrReservations(m *model, q query, c conditions) (answer, Slots, error) {
+	s, err := m.subnet(q.form.Get("SubnetId"))
 	if err != nil {
 		return nil, Slots{}, err
 	}

@@ -65,7 +65,7 @@ func TestDescribeNetworkInterface(t *testing.T) {
 	}
 }
 
-// TestDescribeNetworkInterfaces asks in a world of two instances, of which the
+// TestDescribeNetworkInterfaces asks an EC2 of two instances, of which the
 // first has two interfaces, and two addresses of somebody else.
 func TestDescribeNetworkInterfaces(t *testing.T) {
 	const first, second, third, other = "eni-00000000000000001", "eni-00000000000000002",
@@ -270,8 +270,8 @@ func TestDescribeInstanceTypes(t *testing.T) {
 // TestAvailableAddresses follows AvailableIpAddressCount of a /24.
 func TestAvailableAddresses(t *testing.T) {
 	tests := map[string]struct {
-		world func(t *testing.T, sim *ec2sim.Server)
-		want  int32
+		before func(t *testing.T, sim *ec2sim.Server)
+		want   int32
 	}{
 		"an empty subnet lacks the five reserved": {nil, 251},
 		"an instance takes its primary address":   {func(t *testing.T, sim *ec2sim.Server) { run(t, sim, "i-1", "c5.large") }, 250},
@@ -298,8 +298,8 @@ func TestAvailableAddresses(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			sim, client := start(t, ec2sim.Options{})
-			if test.world != nil {
-				test.world(t, sim)
+			if test.before != nil {
+				test.before(t, sim)
 			}
 			out, err := client.DescribeSubnets(t.Context(), &ec2.DescribeSubnetsInput{SubnetIds: []string{subnetA}})
 			check.Must(t, err)

@@ -81,9 +81,9 @@ func addrs(texts ...string) []netip.Addr {
 	return out
 }
 
-// codeOfHand is the error code of what a method refused; empty for another
+// codeOfMethod is the error code of what a method refused; empty for another
 // error or none.
-func codeOfHand(err error) string {
+func codeOfMethod(err error) string {
 	if refusal, ok := errors.AsType[*ec2sim.Error](err); ok {
 		return refusal.Code
 	}

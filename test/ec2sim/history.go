@@ -33,7 +33,7 @@ func (h *history[T]) now() T {
 }
 
 // at is the state as it was at t. What is younger than t shows as it was when
-// it was made: a world built for a test is visible at once, whatever the lag.
+// it was made: an inventory built for a test is visible at once, whatever the lag.
 func (h *history[T]) at(t time.Time) T {
 	i := len(h.versions) - 1
 	for i > 0 && h.versions[i].since.After(t) {

@@ -33,7 +33,7 @@ func StatusOf(code string) int { return statusOf(code) }
 func (s *Server) FreeAddresses(subnetID string) []netip.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	subnet, err := s.world.subnet(subnetID)
+	subnet, err := s.model.subnet(subnetID)
 	if err != nil {
 		return nil
 	}

@@ -25,7 +25,7 @@ type history struct {
 	begun   int
 }
 
-// TestAnyHistory plays random histories. After every step the world is sound,
+// TestAnyHistory plays random histories. After every step the model is sound,
 // every refusal is justified, and a refusal changed nothing.
 func TestAnyHistory(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -110,7 +110,7 @@ func (h *history) assign(t *rapid.T) {
 	case r.AddressCount > addresses-16*fromOpen:
 		want = ec2sim.CodeInsufficientAddresses
 	}
-	if code := codeOfHand(err); code != want {
+	if code := codeOfMethod(err); code != want {
 		t.Fatalf("%+v of %+v: %v, want %q", r, before, err, want)
 	}
 	h.expect(t, before, got)
@@ -154,7 +154,7 @@ func (h *history) assignNamed(t *rapid.T) {
 	case !free:
 		want = ec2sim.CodeInvalidValue
 	}
-	if code := codeOfHand(err); code != want {
+	if code := codeOfMethod(err); code != want {
 		t.Fatalf("%s for %+v: %v, want %q", named, before, err, want)
 	}
 	h.expect(t, before, got)
@@ -176,7 +176,7 @@ func (h *history) unassign(t *rapid.T) {
 		want = ec2sim.CodeMissingParameter
 	}
 	err := h.sim.Unassign(before.ID, gone)
-	if code := codeOfHand(err); code != want {
+	if code := codeOfMethod(err); code != want {
 		t.Fatalf("%+v of %+v: %v, want %q", gone, before, err, want)
 	}
 	after, _ := h.sim.Interface(before.ID)

@@ -5,8 +5,8 @@
 // addresses and prefixes needs, with EC2's rules and error codes; and it can be
 // as slow, as stale and as faulty as EC2.
 //
-// A world is built by methods (AddSubnet, AddInstance, ...) or from a file
-// (Build); tests play other hands by methods too (Assign, Occupy, ...), and
+// An inventory is built by methods (AddSubnet, AddInstance, ...) or from a file
+// (Build); tests play other clients by methods too (Assign, Occupy, ...), and
 // read what happened (Calls, Changes, Check). Everything may be called at any
 // time from any goroutine. Who may come in: tests, benchmarks and the demo;
 // nothing that is shipped.
@@ -51,8 +51,8 @@ type Server struct {
 	behaviour *behaviour
 	log       callLog
 
-	mu    sync.Mutex // guards world
-	world *world
+	mu    sync.Mutex // guards model
+	model *model
 
 	http   http.Server
 	closed chan struct{}
@@ -67,7 +67,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{
 		behaviour: newBehaviour(o),
-		world:     newWorld(types, o.Reuse),
+		model:     newModel(types, o.Reuse),
 		closed:    make(chan struct{}),
 	}
 	s.http.Handler = s
@@ -168,7 +168,7 @@ func (s *Server) serve(q query, call int) (answer, error) {
 func (s *Server) do(act action, q query, call int) (answer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a, changed, err := act(s.world, q, s.behaviour.reads(call))
+	a, changed, err := act(s.model, q, s.behaviour.reads(call))
 	if err == nil && changed.count() > 0 {
 		s.log.update(call, func(c *Call) { c.Changed, c.Applied = changed, true })
 	}
@@ -180,7 +180,7 @@ func (s *Server) about(q query) subject {
 	about := subject{action: q.action, eni: q.form.Get("NetworkInterfaceId")}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if eni, ok := s.world.interfaces[about.eni]; ok {
+	if eni, ok := s.model.interfaces[about.eni]; ok {
 		about.subnet = eni.subnet.id
 	}
 	return about

@@ -23,7 +23,7 @@ type Type struct {
 }
 
 // Types is a choice of EC2's instance types with their documented limits
-// (https://docs.aws.amazon.com/ec2/latest/instancetypes/). It is the world of
+// (https://docs.aws.amazon.com/ec2/latest/instancetypes/). It is what there is in
 // this simulator and no source for anything else.
 func Types() []Type {
 	return []Type{

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -13,58 +12,60 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/allocator/leader"
-	"slotwise.dev/slotwise/test/bed"
+	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/testenv"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // lease is short, as the tests wait for it to run out.
 var lease = []string{"--lease-duration=6s", "--lease-renew-deadline=4s", "--lease-retry-period=500ms"}
 
-// team is two whole processes of Slotwise in a cluster of their own, with a real
+// cluster is two whole processes of Slotwise in a cluster of their own, with a real
 // kube-scheduler, and one node.
-type team struct {
-	*bed.Bed
-	t         *testing.T
-	namespace string
-	running   int // pods that the scheduler has placed
+type cluster struct {
+	*testenv.Env
+	t       *testing.T
+	witness *witness.Witness
+	began   time.Time
+	running int // pods that the scheduler has placed
 }
 
-const teamNode = "win"
+// What a cluster has for its test.
+const (
+	clusterNode = "win"
+	namespace   = "pods"
+)
 
-func startTeam(t *testing.T) *team {
+func startCluster(t *testing.T) *cluster {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), awaitTimeout)
 	defer cancel()
-	b, err := bed.Start(ctx, bed.Options{Replicas: 2, Settings: prefixMode, Args: lease})
+	e, err := testenv.Start(ctx, testenv.Options{Replicas: 2, Settings: prefixMode, Args: lease})
 	if err != nil {
 		t.Fatal(err)
 	}
 	watching, end := context.WithCancel(context.Background())
-	seen := b.Observe(watching)
-	s := &team{Bed: b, t: t}
+	c := &cluster{Env: e, t: t, began: time.Now()}
+	c.witness = e.Watch(watching, namespace)
 	t.Cleanup(func() {
-		for _, breach := range seen.Breaches() {
-			t.Error(breach)
+		for _, v := range c.witness.Violations() {
+			t.Error(c.witness.History(v, c.began)) // nothing is excused: there is but one node
 		}
-		for _, pod := range seen.Bare() {
-			if strings.HasPrefix(pod, s.namespace+"/") {
-				t.Errorf("I4: %s was bound without an address", pod)
-			}
-		}
-		if err := b.Check(context.Background()); err != nil {
+		if err := e.EC2.Check(); err != nil {
 			t.Error(err)
 		}
 		end()
 		if t.Failed() {
-			t.Log(b.Fail(errors.New("the test failed")))
-		} else if err := b.Stop(); err != nil {
+			t.Log(e.Fail(errors.New("the test failed")))
+		} else if err := e.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	s.namespace = s.NewNamespace(t)
-	if _, err := s.AddNode(t.Context(), teamNode, "t3.medium", bed.Subnet); err != nil {
+	check.Must(t, e.CreateNamespace(t.Context(), namespace))
+	if _, err := c.AddNode(t.Context(), clusterNode, "t3.medium", testenv.Subnet); err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return c
 }
 
 // TestI1Leaders has one of two replicas follow the other as the leader, in each of
@@ -72,44 +73,44 @@ func startTeam(t *testing.T) *team {
 // given twice, and the label of the leader is where the leader is.
 func TestI1Leaders(t *testing.T) {
 	t.Parallel()
-	s := startTeam(t)
-	s.place(5)
+	c := startCluster(t)
+	c.place(5)
 
-	old, holder := s.leader(nil), s.holder()
-	s.must(old.Stop())
-	if s.holder() == holder {
+	old, holder := c.leader(nil), c.holder()
+	c.must(old.Stop())
+	if c.holder() == holder {
 		t.Error("the leader has ended in order and not given its lease back")
 	}
-	next := s.leader(old)
-	s.labelled(next)
-	s.place(5)
-	s.must(old.Start(t.Context()))
+	next := c.leader(old)
+	c.labelled(next)
+	c.place(5)
+	c.must(old.Start(t.Context()))
 
-	s.must(next.Kill())
-	old, next = next, s.leader(next)
-	s.place(5)
-	s.must(old.Start(t.Context()))
-	s.labelled(next) // the other one has taken its own away as it started
+	c.must(next.Kill())
+	old, next = next, c.leader(next)
+	c.place(5)
+	c.must(old.Start(t.Context()))
+	c.labelled(next) // the other one has taken its own away as it started
 
-	s.frozen(next)
-	s.place(5)
+	c.frozen(next)
+	c.place(5)
 }
 
 // frozen freezes the leader for longer than its lease, with a bind on its way to it.
 // It must not do that when it thaws: the next leader has taken over.
-func (s *team) frozen(old *bed.Replica) {
-	s.t.Helper()
-	ctx := s.t.Context()
-	straight, err := s.Extender(ctx, old)
-	s.must(err)
-	p := bed.Pod(s.namespace, "on-its-way")
+func (c *cluster) frozen(old *testenv.Replica) {
+	c.t.Helper()
+	ctx := c.t.Context()
+	straight, err := c.Extender(ctx, old)
+	c.must(err)
+	p := testenv.Pod(namespace, "on-its-way")
 	p.Spec.SchedulerName = "nobody"
-	if err := straight.Bind(ctx, p, teamNode); err == nil { // opens the connection
-		s.t.Error("a pod was bound that is not there")
+	if err := straight.Bind(ctx, p, clusterNode); err == nil { // opens the connection
+		c.t.Error("a pod was bound that is not there")
 	}
-	s.must(s.Kube.Create(ctx, p))
-	s.must(old.Freeze())
-	s.until("it is frozen", func() error { // not before all its threads are
+	c.must(c.Kube.Create(ctx, p))
+	c.must(old.Freeze())
+	c.until("it is frozen", func() error { // not before all its threads are
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		if _, err := old.Metrics(ctx); err == nil {
@@ -118,43 +119,43 @@ func (s *team) frozen(old *bed.Replica) {
 		return nil
 	})
 	answer := make(chan error, 1)
-	go func() { answer <- straight.Bind(ctx, p, teamNode) }()
-	next := s.leader(old)
-	s.must(old.Thaw())
+	go func() { answer <- straight.Bind(ctx, p, clusterNode) }()
+	next := c.leader(old)
+	c.must(old.Thaw())
 	if err := <-answer; err == nil {
-		s.t.Error("I1: a leader that was frozen for longer than its lease has bound a pod")
+		c.t.Error("I1: a leader that was frozen for longer than its lease has bound a pod")
 	}
-	s.must(s.Kube.Get(ctx, client.ObjectKeyFromObject(p), p))
+	c.must(c.Kube.Get(ctx, client.ObjectKeyFromObject(p), p))
 	if p.Spec.NodeName != "" {
-		s.t.Errorf("I1: the pod is on %s", p.Spec.NodeName)
+		c.t.Errorf("I1: the pod is on %s", p.Spec.NodeName)
 	}
-	s.until("the process that was frozen has ended", func() error {
+	c.until("the process that was frozen has ended", func() error {
 		if old.Runs() {
 			return errors.New("it runs")
 		}
 		return nil
 	})
-	straight, err = s.Extender(ctx, next)
-	s.must(err)
-	s.until("the next leader binds the pod", func() error { return straight.Bind(ctx, p, teamNode) })
-	s.running++
-	s.must(old.Start(ctx))
-	s.labelled(next)
+	straight, err = c.Extender(ctx, next)
+	c.must(err)
+	c.until("the next leader binds the pod", func() error { return straight.Bind(ctx, p, clusterNode) })
+	c.running++
+	c.must(old.Start(ctx))
+	c.labelled(next)
 }
 
 // place has the scheduler place some more pods.
-func (s *team) place(pods int) {
-	s.t.Helper()
-	s.must(s.CreatePods(s.t.Context(), s.namespace, fmt.Sprintf("after-%d", s.running), pods))
-	s.running += pods
-	s.must(s.AwaitRunning(s.t.Context(), s.namespace, s.running))
+func (c *cluster) place(pods int) {
+	c.t.Helper()
+	c.must(c.CreatePods(c.t.Context(), namespace, fmt.Sprintf("after-%d", c.running), pods))
+	c.running += pods
+	c.must(c.AwaitRunning(c.t.Context(), namespace, c.running))
 }
 
 // leader waits until a replica leads, and not the given one.
-func (s *team) leader(but *bed.Replica) (leader *bed.Replica) {
-	s.t.Helper()
-	s.until("a replica leads", func() (err error) {
-		leader, err = s.Leader(s.t.Context())
+func (c *cluster) leader(but *testenv.Replica) (leader *testenv.Replica) {
+	c.t.Helper()
+	c.until("a replica leads", func() (err error) {
+		leader, err = c.Leader(c.t.Context())
 		if err == nil && leader == but {
 			err = errors.New("it is still " + but.Name)
 		}
@@ -164,11 +165,11 @@ func (s *team) leader(but *bed.Replica) (leader *bed.Replica) {
 }
 
 // labelled waits until the label of the leader is on one pod, that of the replica.
-func (s *team) labelled(r *bed.Replica) {
-	s.t.Helper()
-	s.until("the label of the leader is on "+r.Name, func() error {
+func (c *cluster) labelled(r *testenv.Replica) {
+	c.t.Helper()
+	c.until("the label of the leader is on "+r.Name, func() error {
 		var pods corev1.PodList
-		err := s.Kube.List(s.t.Context(), &pods, client.InNamespace(bed.Namespace), client.MatchingLabels{leader.LabelLeader: "true"})
+		err := c.Kube.List(c.t.Context(), &pods, client.InNamespace(testenv.Namespace), client.MatchingLabels{leader.LabelLeader: "true"})
 		if err == nil && (len(pods.Items) != 1 || pods.Items[0].Name != r.Name) {
 			err = fmt.Errorf("it is on %d pods", len(pods.Items))
 		}
@@ -177,24 +178,24 @@ func (s *team) labelled(r *bed.Replica) {
 }
 
 // holder is who has the lease; empty: nobody.
-func (s *team) holder() string {
-	s.t.Helper()
+func (c *cluster) holder() string {
+	c.t.Helper()
 	var l coordinationv1.Lease
-	s.must(s.Kube.Get(s.t.Context(), client.ObjectKey{Namespace: bed.Namespace, Name: "slotwise"}, &l))
+	c.must(c.Kube.Get(c.t.Context(), client.ObjectKey{Namespace: testenv.Namespace, Name: "slotwise"}, &l))
 	if l.Spec.HolderIdentity == nil {
 		return ""
 	}
 	return *l.Spec.HolderIdentity
 }
 
-func (s *team) until(what string, check func() error) {
-	s.t.Helper()
-	s.must(s.Until(s.t.Context(), what, func(context.Context) error { return check() }))
+func (c *cluster) until(what string, check func() error) {
+	c.t.Helper()
+	c.must(c.Until(c.t.Context(), what, func(context.Context) error { return check() }))
 }
 
-func (s *team) must(err error) {
-	s.t.Helper()
+func (c *cluster) must(err error) {
+	c.t.Helper()
 	if err != nil {
-		s.t.Fatal(err)
+		c.t.Fatal(err)
 	}
 }

@@ -1,20 +1,22 @@
 // Package faults tests what Slotwise does when EC2 fails, when the API server
 // fails, and when a process of its own ends, in whatever way.
 //
+// What follows from the allocator's own decisions the simulation shows, in virtual
+// time and by the thousand (package sim). Here is what only a real API server, the
+// real clients and real connections can show: one or a few cases of each kind.
+//
 // Most tests run the allocator in this process, wired as cmd/slotwise does it
-// (see system): the real cloud client speaks HTTP to a simulated EC2 of the
+// (see harness): the real cloud client speaks HTTP to a simulated EC2 of the
 // test's own, the Kubernetes clients to one API server that all tests share, and
 // both connections can be cut, delayed and tampered with (see wire). There is no
 // scheduler: tests ask for the binds themselves, and see every answer. Where
-// signals and locks between processes matter, whole processes run (see bed).
+// signals and locks between processes matter, whole processes run (see testenv).
 //
-// An observer that shares no code with the ledger watches all pods, and every
-// test ends with what it has seen: no address held twice, none reused within its
-// cooldown, none changed under a pod. Many tests wait for addresses to cool down,
-// so they run in parallel, and in subnets of ranges of their own.
+// A witness that shares no code with Slotwise watches the pods of each test, which
+// ends with its judgement. Tests run in parallel, in subnets of ranges of their own.
 //
-// Only tests come in. One that proves an invariant of the system (design: I1 to
-// I10) says so in its name.
+// Only tests come in. One that proves an invariant (design: I1 to I10) says so in its
+// name.
 package faults
 
 import (
@@ -36,15 +38,17 @@ import (
 
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
 	"slotwise.dev/slotwise/manifests"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/revision"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 var (
 	// shared is the API server of all tests, with what reads it; no process of
 	// Slotwise, no scheduler and no EC2 belong to it.
-	shared   *bed.Bed
-	observer *bed.Observer
+	shared *testenv.Env
+	// clock tells all witnesses when the API server wrote something.
+	clock revision.Clock
 )
 
 func TestMain(m *testing.M) {
@@ -57,11 +61,11 @@ func TestMain(m *testing.M) {
 	}
 	watching, end := context.WithCancel(context.Background())
 	code := controlplane.Main(m, controlplane.Options{}, func(ctx context.Context, c *controlplane.Cluster) (err error) {
-		shared = &bed.Bed{Cluster: c}
+		shared = &testenv.Env{Cluster: c}
 		if shared.Kube, err = client.New(c.Admin, client.Options{Scheme: scheme}); err != nil {
 			return err
 		}
-		observer = shared.Observe(watching)
+		go clock.Run(watching, c.Client)
 		return installNodeSlots(ctx)
 	})
 	end()
@@ -103,8 +107,8 @@ var starts = rate.NewLimiter(rate.Every(250*time.Millisecond), 1)
 // ranges counts the ranges that tests have taken.
 var ranges atomic.Uint32
 
-// freshRange is a range of addresses that no other test has: the observer takes
-// two pods with one address for a breach, whichever tests they are of.
+// freshRange is a range of addresses that no other test has, so that an address in a
+// log is of one test only.
 func freshRange(bits int) netip.Prefix {
 	n := ranges.Add(1)
 	if n >= 1<<12 || bits < 20 {

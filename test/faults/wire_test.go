@@ -26,7 +26,6 @@ type wire struct {
 	mu      sync.Mutex
 	faults  []*wireFault
 	watches map[*stream]struct{}
-	stalled chan struct{} // closed when watches flow again; nil: they flow
 }
 
 // carrier does with a request what a fault wants; pass sends one to the API server.
@@ -136,15 +135,9 @@ func (w *wire) hold(matches func(*http.Request) bool, text string) (held <-chan 
 	return kept, func() int { close(opened); return <-answered }
 }
 
-// away cuts the wire until it is mended: no request is sent, and watches end.
-func (w *wire) away() (mend func()) {
-	mend = w.inject(everything, unsent)
-	w.cutWatches()
-	return mend
-}
-
-// cutWatches ends all watches that are open, as a restart of the API server does.
-func (w *wire) cutWatches() {
+// away cuts the wire for good: no request is sent, and watches end.
+func (w *wire) away() {
+	w.inject(everything, unsent)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for s := range w.watches {
@@ -152,30 +145,14 @@ func (w *wire) cutWatches() {
 	}
 }
 
-// stallWatches keeps back what watches tell, until they flow again.
-func (w *wire) stallWatches() (flow func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	stalled := make(chan struct{})
-	w.stalled = stalled
-	return func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.stalled = nil
-		close(stalled)
-	}
-}
-
 // stream is the body of a watch.
 type stream struct {
 	io.ReadCloser
-	w     *wire
-	close sync.Once
-	ended chan struct{}
+	w *wire
 }
 
 func (w *wire) follow(body io.ReadCloser) *stream {
-	s := &stream{ReadCloser: body, w: w, ended: make(chan struct{})}
+	s := &stream{ReadCloser: body, w: w}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.watches == nil {
@@ -185,27 +162,10 @@ func (w *wire) follow(body io.ReadCloser) *stream {
 	return s
 }
 
-func (s *stream) Read(p []byte) (int, error) {
-	n, err := s.ReadCloser.Read(p)
-	s.w.mu.Lock()
-	stalled := s.w.stalled
-	s.w.mu.Unlock()
-	if stalled != nil {
-		select {
-		case <-stalled:
-		case <-s.ended:
-		}
-	}
-	return n, err
-}
-
 func (s *stream) Close() error {
-	s.close.Do(func() {
-		close(s.ended)
-		s.w.mu.Lock()
-		defer s.w.mu.Unlock()
-		delete(s.w.watches, s)
-	})
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	delete(s.w.watches, s)
 	return s.ReadCloser.Close()
 }
 
@@ -221,16 +181,6 @@ func bindings(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/bin
 
 // slotWrites write NodeSlots objects.
 func slotWrites(r *http.Request) bool { return nodeSlots(r) && writes(r) }
-
-// podPatches patch pods, as the annotator does.
-func podPatches(r *http.Request) bool {
-	return r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/pods/")
-}
-
-// podLists list and watch pods.
-func podLists(r *http.Request) bool {
-	return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/pods")
-}
 
 // nodeSlots are those for NodeSlots objects.
 func nodeSlots(r *http.Request) bool { return strings.Contains(r.URL.Path, "/nodeslots") }
@@ -285,17 +235,6 @@ func late(after time.Duration, done func()) carrier {
 	}
 }
 
-// heldUp has a request answered at once, and the answer arrive when it may. It tells
-// when the answer is on its way.
-func heldUp(answered chan<- struct{}, arrive <-chan struct{}) carrier {
-	return func(r *http.Request, pass roundTripper) (*http.Response, error) {
-		answer, err := pass(r)
-		close(answered)
-		<-arrive
-		return answer, err
-	}
-}
-
 // conflict is the answer to a write that another one has overtaken.
 func conflict(r *http.Request, _ roundTripper) (*http.Response, error) {
 	status := apierrors.NewConflict(schema.GroupResource{Resource: "things"}, r.URL.Path, fmt.Errorf("the object has been modified")).Status()
@@ -321,17 +260,5 @@ func first(carry carrier) carrier {
 			return pass(r)
 		}
 		return carry(r, pass)
-	}
-}
-
-// until keeps requests back until a channel is closed, and then sends them.
-func until(open <-chan struct{}) carrier {
-	return func(r *http.Request, pass roundTripper) (*http.Response, error) {
-		select {
-		case <-open:
-			return pass(r)
-		case <-r.Context().Done():
-			return nil, r.Context().Err()
-		}
 	}
 }

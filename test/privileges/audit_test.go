@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"slotwise.dev/slotwise/manifests"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // request is what the audit log tells of one request, or of several alike.
@@ -54,9 +54,9 @@ func (e entry) refused() bool {
 
 // requests reads the audit log: what a ServiceAccount has asked for, all of which
 // has to be allowed.
-func requests(t *testing.T, b *bed.Bed, account string) []request {
+func requests(t *testing.T, e *testenv.Env, account string) []request {
 	t.Helper()
-	log, err := os.Open(b.AuditLog())
+	log, err := os.Open(e.AuditLog())
 	check.Must(t, err)
 	defer func() { check.Must(t, log.Close()) }()
 	made, lines, refused := map[request]bool{}, bufio.NewScanner(log), map[string]bool{}
@@ -83,9 +83,9 @@ func requests(t *testing.T, b *bed.Bed, account string) []request {
 
 // checkRBAC holds what an overlay grants against the audit log. unused are the
 // permissions that need not be used, by their text, with the reason.
-func checkRBAC(t *testing.T, b *bed.Bed, overlay, account string, unused map[string]string) {
+func checkRBAC(t *testing.T, e *testenv.Env, overlay, account string, unused map[string]string) {
 	t.Helper()
-	made := requests(t, b, account)
+	made := requests(t, e, account)
 	known := map[string]bool{}
 	for _, p := range granted(t, overlay, account) {
 		known[p.String()] = true
@@ -104,19 +104,19 @@ func checkRBAC(t *testing.T, b *bed.Bed, overlay, account string, unused map[str
 }
 
 // checkIAM holds a policy against what EC2 was asked.
-func checkIAM(t *testing.T, b *bed.Bed, file string) {
+func checkIAM(t *testing.T, e *testenv.Env, file string) {
 	t.Helper()
 	allowed, err := manifests.AllowedActions(file)
 	check.Must(t, err)
 	var called []string
-	for action := range b.EC2.Counts() {
+	for action := range e.EC2.Counts() {
 		called = append(called, "ec2:"+action)
 	}
 	slices.Sort(called)
 	if !slices.Equal(allowed, called) {
 		t.Errorf("%s allows %v; EC2 was asked for %v", file, allowed, called)
 	}
-	if refused := b.EC2.Errors(); len(refused) > 0 {
+	if refused := e.EC2.Errors(); len(refused) > 0 {
 		t.Errorf("EC2 answered %v", refused)
 	}
 }

@@ -13,12 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
-// startTimeout limits the start of a bed.
+// startTimeout limits the start of a test environment.
 const startTimeout = 3 * time.Minute
 
 func TestMain(m *testing.M) {
@@ -28,24 +28,24 @@ func TestMain(m *testing.M) {
 
 // start installs an overlay, with a leader and a standby, and has the API server
 // write down who does what.
-func start(t *testing.T, overlay bed.Overlay, args ...string) *bed.Bed {
+func start(t *testing.T, overlay testenv.Overlay, args ...string) *testenv.Env {
 	t.Helper()
 	// client-go begins a watch with a list where the API server streams none, as those
 	// before Kubernetes 1.34 do not: the run needs all that it may need.
 	t.Setenv("KUBE_FEATURE_WatchListClient", "false")
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
-	b, err := bed.Start(ctx, bed.Options{
+	e, err := testenv.Start(ctx, testenv.Options{
 		Options: controlplane.Options{Audit: true}, Overlay: overlay, Replicas: 2, Args: args,
 	})
 	check.Must(t, err)
 	t.Cleanup(func() {
 		if t.Failed() {
-			requests(t, b, slotwise) // what was refused may be the reason
-			b.Keep()
-			t.Log("logs of the control plane:", b.LogDir())
+			requests(t, e, slotwise) // what was refused may be the reason
+			e.Keep()
+			t.Log("logs of the control plane:", e.LogDir())
 		}
-		check.Must(t, b.Stop())
+		check.Must(t, e.Stop())
 	})
-	return b
+	return e
 }

@@ -10,8 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"slotwise.dev/slotwise/manifests"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // permission is one thing that a ServiceAccount may do: a rule of RBAC has many.
@@ -47,7 +47,7 @@ func (p permission) usedBy(r request) bool {
 		return false
 	}
 	if p.namespace == "" {
-		return r.namespace != bed.Namespace
+		return r.namespace != testenv.Namespace
 	}
 	return p.namespace == r.namespace
 }
@@ -65,7 +65,7 @@ func granted(t *testing.T, overlay, account string) (all []permission) {
 		var binding rbacv1.ClusterRoleBinding // a RoleBinding has the same fields
 		check.Must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &binding))
 		if !slices.ContainsFunc(binding.Subjects, func(s rbacv1.Subject) bool {
-			return s.Kind == rbacv1.ServiceAccountKind && s.Namespace == bed.Namespace && s.Name == account
+			return s.Kind == rbacv1.ServiceAccountKind && s.Namespace == testenv.Namespace && s.Name == account
 		}) {
 			continue
 		}
@@ -144,7 +144,7 @@ func TestPermissionUsedBy(t *testing.T) {
 		want       bool
 	}{
 		"everywhere, elsewhere":        {patch, request{verb: "patch", resource: "pods", namespace: "default"}, true},
-		"everywhere, in its namespace": {patch, request{verb: "patch", resource: "pods", namespace: bed.Namespace}, false},
+		"everywhere, in its namespace": {patch, request{verb: "patch", resource: "pods", namespace: testenv.Namespace}, false},
 		"another verb":                 {patch, request{verb: "get", resource: "pods", namespace: "default"}, false},
 		"another subresource":          {patch, request{verb: "patch", resource: "pods/status", namespace: "default"}, false},
 		"another group":                {patch, request{verb: "patch", resource: "pods", group: "metrics.k8s.io", namespace: "default"}, false},
@@ -165,5 +165,5 @@ const slotwise = "slotwise"
 
 // user is the name by which the API server knows a ServiceAccount.
 func user(account string) string {
-	return fmt.Sprintf("system:serviceaccount:%s:%s", bed.Namespace, account)
+	return fmt.Sprintf("system:serviceaccount:%s:%s", testenv.Namespace, account)
 }

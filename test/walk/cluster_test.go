@@ -20,10 +20,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // timeout bounds what is awaited.
@@ -56,7 +56,7 @@ func start(t *testing.T) *cluster {
 	})
 	c.endpoint, err = c.ec2.Start("127.0.0.1:0")
 	check.Must(t, err)
-	check.Must(t, c.ec2.AddSubnet(bed.Subnet, bed.Zone, netip.MustParsePrefix("10.0.0.0/20")))
+	check.Must(t, c.ec2.AddSubnet(testenv.Subnet, testenv.Zone, netip.MustParsePrefix("10.0.0.0/20")))
 	c.kube, err = client.New(c.Admin, client.Options{})
 	check.Must(t, err)
 	for _, port := range []*int{&c.ports.webhook, &c.ports.extender, &c.ports.health} {
@@ -65,7 +65,7 @@ func start(t *testing.T) *cluster {
 	}
 	// The VPC CNI brings it.
 	check.Must(t, c.kube.Create(t.Context(), &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: bed.ConfigMap.Namespace, Name: bed.ConfigMap.Name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: testenv.ConfigMap.Namespace, Name: testenv.ConfigMap.Name},
 	}))
 	return c
 }
@@ -91,7 +91,7 @@ func (c *cluster) runDeployment(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.kube.Create(ctx, bed.Pod(metav1.NamespaceDefault, "early"), client.DryRunAll); err != nil {
+	if err := c.kube.Create(ctx, testenv.Pod(metav1.NamespaceDefault, "early"), client.DryRunAll); err != nil {
 		return fmt.Errorf("a Windows pod while Slotwise is not there yet: %w", err)
 	}
 	if err := c.startSlotwise(ctx, d.Spec.Template.Spec.Containers[0].Args); err != nil {
@@ -104,7 +104,7 @@ func (c *cluster) runDeployment(ctx context.Context) error {
 func (c *cluster) deployment(ctx context.Context, name string) (*appsv1.Deployment, error) {
 	d := &appsv1.Deployment{}
 	return d, until(ctx, "the Deployment "+name+" is there", func(ctx context.Context) error {
-		return c.kube.Get(ctx, client.ObjectKey{Namespace: bed.Namespace, Name: name}, d)
+		return c.kube.Get(ctx, client.ObjectKey{Namespace: testenv.Namespace, Name: name}, d)
 	})
 }
 
@@ -135,15 +135,15 @@ func (c *cluster) startSlotwise(ctx context.Context, args []string) error {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "slotwise.dev/slotwise/cmd/slotwise").CombinedOutput(); err != nil {
 		return fmt.Errorf("build slotwise: %w\n%s", err, out)
 	}
-	kubeconfig, err := c.ServiceAccountKubeconfig(ctx, bed.Namespace, "slotwise")
+	kubeconfig, err := c.ServiceAccountKubeconfig(ctx, testenv.Namespace, "slotwise")
 	if err != nil {
 		return err
 	}
 	health := "localhost:" + strconv.Itoa(c.ports.health)
 	p, err := c.Run(ctx, controlplane.Command{
 		Name: "slotwise", Path: binary,
-		Args: append(args, "--kubeconfig="+kubeconfig, "--namespace="+bed.Namespace, "--cert-names=localhost",
-			"--aws-region="+bed.Region, "--ec2-endpoint="+c.endpoint, "--metrics-address=0", "--health-address="+health,
+		Args: append(args, "--kubeconfig="+kubeconfig, "--namespace="+testenv.Namespace, "--cert-names=localhost",
+			"--aws-region="+testenv.Region, "--ec2-endpoint="+c.endpoint, "--metrics-address=0", "--health-address="+health,
 			"--webhook-port="+strconv.Itoa(c.ports.webhook), "--extender-address=localhost:"+strconv.Itoa(c.ports.extender)),
 		Env:   []string{"AWS_ACCESS_KEY_ID=AKIDSIMULATED", "AWS_SECRET_ACCESS_KEY=simulated", "AWS_EC2_METADATA_DISABLED=true"},
 		Ready: func(ctx context.Context) error { return ready(ctx, "http://"+health+"/readyz") },
@@ -172,7 +172,7 @@ func ready(ctx context.Context, url string) error {
 func (c *cluster) endNamespace(ctx context.Context) error {
 	namespaces := c.Client.CoreV1().Namespaces()
 	return until(ctx, "the namespace is deleted", func(ctx context.Context) error {
-		n, err := namespaces.Get(ctx, bed.Namespace, metav1.GetOptions{})
+		n, err := namespaces.Get(ctx, testenv.Namespace, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
@@ -194,9 +194,9 @@ func (c *cluster) endNamespace(ctx context.Context) error {
 func (c *cluster) addNode(t *testing.T, name, instanceType string) {
 	t.Helper()
 	const instance = "i-0123456789abcdef0"
-	check.Must(t, check.ErrorOf(c.ec2.AddInstance(ec2sim.Instance{ID: instance, Type: instanceType, Subnet: bed.Subnet})))
+	check.Must(t, check.ErrorOf(c.ec2.AddInstance(ec2sim.Instance{ID: instance, Type: instanceType, Subnet: testenv.Subnet})))
 	check.Must(t, check.ErrorOf(c.AddNode(t.Context(), controlplane.Node{
-		Name: name, ProviderID: "aws:///" + bed.Zone + "/" + instance, InstanceType: instanceType, Windows: true,
+		Name: name, ProviderID: "aws:///" + testenv.Zone + "/" + instance, InstanceType: instanceType, Windows: true,
 	})))
 }
 

@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/allocator/vpc"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 const eksScheduler = "slotwise-scheduler"
@@ -44,7 +44,7 @@ func TestEKS(t *testing.T) {
 	c.addNode(t, "win-1", "t3.medium")
 	c.createPod(t, "first")
 	c.awaitRunning(t, "first")
-	stays := bed.Pod(metav1.NamespaceDefault, "stays")
+	stays := testenv.Pod(metav1.NamespaceDefault, "stays")
 	stays.Spec.SchedulerName = "another"
 	check.Must(t, c.kube.Create(t.Context(), stays))
 	run("eks, pods that wait")
@@ -58,7 +58,7 @@ func TestEKS(t *testing.T) {
 	c.managedController(t, true)
 	c.wantScheduler(t, corev1.DefaultSchedulerName)
 	sh.runWhile(t, block(t, "eks, uninstall"), c.endNamespace)
-	check.Must(t, c.gone(t.Context(), bed.Pod(metav1.NamespaceDefault, "for-the-second")))
+	check.Must(t, c.gone(t.Context(), testenv.Pod(metav1.NamespaceDefault, "for-the-second")))
 	check.Must(t, c.kube.Get(t.Context(), client.ObjectKeyFromObject(stays), stays))
 	c.leftNothingButNodes(t)
 }
@@ -66,7 +66,7 @@ func TestEKS(t *testing.T) {
 // managedController turns AWS's managed controller on or off.
 func (c *cluster) managedController(t *testing.T, on bool) {
 	t.Helper()
-	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: bed.ConfigMap.Namespace, Name: bed.ConfigMap.Name}}
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: testenv.ConfigMap.Namespace, Name: testenv.ConfigMap.Name}}
 	patch := fmt.Appendf(nil, `{"data":{"enable-windows-ipam":"%t"}}`, on)
 	check.Must(t, c.kube.Patch(t.Context(), cm, client.RawPatch(types.MergePatchType, patch)))
 }
@@ -76,7 +76,7 @@ func (c *cluster) managedController(t *testing.T, on bool) {
 func (c *cluster) wantScheduler(t *testing.T, want string) {
 	t.Helper()
 	check.Must(t, until(t.Context(), "Windows pods are for "+want, func(ctx context.Context) error {
-		p := bed.Pod(metav1.NamespaceDefault, "trial")
+		p := testenv.Pod(metav1.NamespaceDefault, "trial")
 		if err := c.kube.Create(ctx, p, client.DryRunAll); err != nil {
 			return err
 		}
@@ -90,14 +90,14 @@ func (c *cluster) wantScheduler(t *testing.T, want string) {
 
 // nowhere is a Windows pod that no node can take.
 func nowhere(name string) *corev1.Pod {
-	p := bed.Pod(metav1.NamespaceDefault, name)
+	p := testenv.Pod(metav1.NamespaceDefault, name)
 	p.Spec.NodeSelector["nowhere"] = "at-all"
 	return p
 }
 
 // asking is a pod as AWS's webhook leaves it.
 func asking(name string) *corev1.Pod {
-	p := bed.Pod(metav1.NamespaceDefault, name)
+	p := testenv.Pod(metav1.NamespaceDefault, name)
 	one := corev1.ResourceList{vpc.Resource: resource.MustParse("1")}
 	p.Spec.Containers[0].Resources = corev1.ResourceRequirements{Limits: one, Requests: one}
 	return p
@@ -107,10 +107,10 @@ func asking(name string) *corev1.Pod {
 // Slotwise gives it to what was bound before the webhook was there.
 func (c *cluster) addressWithoutAsking(t *testing.T, name string) {
 	t.Helper()
-	p := bed.Pod(metav1.NamespaceDefault, name)
+	p := testenv.Pod(metav1.NamespaceDefault, name)
 	p.Spec.OS, p.Spec.NodeSelector = nil, nil
 	check.Must(t, c.kube.Create(t.Context(), p))
-	kubeconfig, err := c.ServiceAccountKubeconfig(t.Context(), bed.Namespace, "slotwise")
+	kubeconfig, err := c.ServiceAccountKubeconfig(t.Context(), testenv.Namespace, "slotwise")
 	check.Must(t, err)
 	slotwise := shell{kubeconfig: kubeconfig, files: t.TempDir()}
 	check.Must(t, check.ErrorOf(slotwise.run(t.Context(), t, "kubectl -n default annotate pod "+name+" "+vpc.Annotation+"=10.0.0.9/32")))

@@ -10,9 +10,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 
 	"slotwise.dev/slotwise/manifests"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // startScheduler starts the cluster's kube-scheduler with the configuration that is
@@ -44,7 +44,7 @@ func (c *cluster) runSecondScheduler(t *testing.T) func(context.Context) error {
 		if s.Config, err = c.schedulerConfiguration("eks", sh.files); err != nil {
 			return err
 		}
-		if s.Kubeconfig, err = c.ServiceAccountKubeconfig(ctx, bed.Namespace, eksScheduler); err != nil {
+		if s.Kubeconfig, err = c.ServiceAccountKubeconfig(ctx, testenv.Namespace, eksScheduler); err != nil {
 			return err
 		}
 		p, err := c.StartScheduler(ctx, s)

@@ -14,9 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/allocator/vpc"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/check"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // TestSelfManaged walks through README.md on an empty self-managed cluster: install,
@@ -58,7 +58,7 @@ func TestSelfManaged(t *testing.T) {
 func (c *cluster) createPod(t *testing.T, name string) {
 	t.Helper()
 	check.Must(t, until(t.Context(), "pod "+name+" is created", func(ctx context.Context) error {
-		return c.kube.Create(ctx, bed.Pod(metav1.NamespaceDefault, name))
+		return c.kube.Create(ctx, testenv.Pod(metav1.NamespaceDefault, name))
 	}))
 }
 
@@ -110,7 +110,7 @@ func (c *cluster) leftNothing(t *testing.T, node string) {
 func (c *cluster) leftNothingButNodes(t *testing.T) {
 	t.Helper()
 	for _, o := range []client.Object{
-		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: bed.Namespace}},
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: testenv.Namespace}},
 		&admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "slotwise"}},
 		&admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "slotwise-address-guard"}},
 		&admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "slotwise-address-guard"}},
@@ -125,7 +125,7 @@ func (c *cluster) leftNothingButNodes(t *testing.T) {
 	} {
 		check.Must(t, until(t.Context(), o.GetName()+" is gone", func(ctx context.Context) error { return c.gone(ctx, o) }))
 	}
-	p := bed.Pod(metav1.NamespaceDefault, "anothers")
+	p := testenv.Pod(metav1.NamespaceDefault, "anothers")
 	p.Annotations = map[string]string{vpc.Annotation: "10.0.0.77/32"}
 	check.Must(t, until(t.Context(), "another allocator may write addresses", func(ctx context.Context) error {
 		return c.kube.Create(ctx, p.DeepCopy(), client.DryRunAll)

@@ -28,7 +28,7 @@ func (all departures) of(eni string, a netip.Addr) []ec2sim.Change {
 	return slices.DeleteFunc(slices.Clone(all[seatOf(eni, a)]), func(c ec2sim.Change) bool { return !c.Range.Contains(a) })
 }
 
-// byOthers says that another hand than Slotwise's made a change: Slotwise has no other
+// byOthers says that another client than Slotwise made a change: Slotwise has no other
 // way to EC2 than the calls.
 func byOthers(c ec2sim.Change) bool { return c.Call == 0 }
 
@@ -50,7 +50,7 @@ func (e evidence) missing() (found []Violation) {
 				continue
 			}
 			found = append(found, Violation{
-				Kind: NotOnENI, At: c.Time, Address: l.Address, Thawed: e.thawedBefore(c.Time, c.Time),
+				Kind: NotOnENI, Pod: l.Name, At: c.Time, Address: l.Address, Thawed: e.thawedBefore(c.Time, c.Time),
 				Text: fmt.Sprintf("%s had %s, when call %d unassigned %s from %s of %s", l.Name, l.Address, c.Call, c.Range, c.ENI, l.Node),
 			})
 			break
@@ -67,7 +67,7 @@ func (e evidence) givenAbsent() (found []Violation) {
 		if why := e.absent(l, there, left); why != "" {
 			at := e.clock.NotBefore(l.From)
 			found = append(found, Violation{
-				Kind: GivenAbsent, At: at, Address: l.Address, Thawed: e.thawedBefore(at, at),
+				Kind: GivenAbsent, Pod: l.Name, At: at, Address: l.Address, Thawed: e.thawedBefore(at, at),
 				Text: fmt.Sprintf("%s on %s got %s, which %s", l.Name, l.Node, l.Address, why),
 			})
 		}
@@ -76,7 +76,7 @@ func (e evidence) givenAbsent() (found []Violation) {
 }
 
 // absent says why an address must not have been given to a pod; empty where nothing is
-// wrong. What another hand takes after EC2 could have shown it for the last time that
+// wrong. What another client takes after EC2 could have shown it for the last time that
 // counts, Slotwise cannot know before it looks at the subnet again.
 func (e evidence) absent(l Life, there presences, left departures) string {
 	eni := e.eni(l)

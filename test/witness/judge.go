@@ -36,6 +36,7 @@ var Kinds = []Kind{HeldTwice, ReusedEarly, CallFailed, BoundBare, NotOnENI, Chan
 type Violation struct {
 	Kind    Kind
 	Text    string
+	Pod     string     // namespace/name of the pod concerned; empty: none in particular
 	Address netip.Addr // whose history tells more; may be invalid
 	ENI     string     // or that of this interface
 	At      time.Time
@@ -86,7 +87,7 @@ func (e evidence) bare() (found []Violation) {
 	for _, l := range e.pods {
 		if l.Bare > 0 && l.Scheduler == e.world.scheduler {
 			found = append(found, Violation{
-				Kind: BoundBare, At: e.clock.NotBefore(l.Bare), ENI: e.eni(l),
+				Kind: BoundBare, Pod: l.Name, At: e.clock.NotBefore(l.Bare), ENI: e.eni(l),
 				Text: fmt.Sprintf("%s was bound to %s without an address", l.Name, l.Node),
 			})
 		}
@@ -99,7 +100,7 @@ func (e evidence) changed() (found []Violation) {
 	for _, l := range e.pods {
 		if l.Changed.IsValid() {
 			found = append(found, Violation{
-				Kind: Changed, At: e.clock.NotBefore(l.From), Address: l.Address,
+				Kind: Changed, Pod: l.Name, At: e.clock.NotBefore(l.From), Address: l.Address,
 				Text: fmt.Sprintf("%s changed its address from %s to %s", l.Name, l.Address, l.Changed),
 			})
 		}
@@ -129,7 +130,7 @@ func (e evidence) successions() (found []Violation) {
 
 // succession judges two pods that had one address, the first of them first.
 func (e evidence) succession(first, next Life) (Violation, bool) {
-	v := Violation{Address: next.Address, At: e.clock.NotBefore(next.From), Taken: e.taken(first, next)}
+	v := Violation{Pod: next.Name, Address: next.Address, At: e.clock.NotBefore(next.From), Taken: e.taken(first, next)}
 	given, known := e.clock.NotAfter(next.From)
 	if first.certain(next.From) {
 		v.Kind = HeldTwice

@@ -26,7 +26,7 @@ func (e evidence) rejected() (found []Violation) {
 			continue
 		}
 		found = append(found, Violation{
-			Kind: Rejected, At: e.clock.NotBefore(l.Alive + 1), Address: l.Address, ENI: e.eni(l),
+			Kind: Rejected, Pod: l.Name, At: e.clock.NotBefore(l.Alive + 1), Address: l.Address, ENI: e.eni(l),
 			Text: fmt.Sprintf("the kubelet of %s rejected %s, %s", l.Node, l.Name, l.Rejected),
 		})
 	}

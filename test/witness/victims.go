@@ -54,7 +54,7 @@ func (e evidence) needless() (found []Violation) {
 			}
 			if why != "" {
 				found = append(found, Violation{
-					Kind: Needless, At: e.clock.NotBefore(v.Marked), Address: v.Address, ENI: e.eni(v),
+					Kind: Needless, Pod: v.Name, At: e.clock.NotBefore(v.Marked), Address: v.Address, ENI: e.eni(v),
 					Text: fmt.Sprintf("%s on %s had to go for %s (%s, priority %d), although %s", v.Name, v.Node, p.Name, p.Scheduler, p.Priority, why),
 				})
 			}

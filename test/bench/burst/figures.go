@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // figures are what was measured of one burst. Times are those at which events
@@ -31,13 +31,13 @@ type figures struct {
 }
 
 // sightings are the pods of a namespace that have been seen bound.
-func (b *bench) sightings(namespace string) []bed.Sighting {
-	return slices.DeleteFunc(b.observer.Pods(), func(s bed.Sighting) bool {
+func (b *bench) sightings(namespace string) []testenv.Sighting {
+	return slices.DeleteFunc(b.observer.Pods(), func(s testenv.Sighting) bool {
 		return s.Bound.IsZero() || !strings.HasPrefix(s.Name, namespace+"/")
 	})
 }
 
-func summarize(began time.Time, pods []bed.Sighting) figures {
+func summarize(began time.Time, pods []testenv.Sighting) figures {
 	f := figures{pods: len(pods)}
 	for _, s := range pods {
 		f.elapsed = max(f.elapsed, s.Bound.Sub(began))

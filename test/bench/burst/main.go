@@ -1,7 +1,7 @@
 // Command burst measures how fast many pods get their address at once: a burst
 // of Windows pods on nodes in prefix mode, placed by Slotwise, beside as many
 // plain pods that the scheduler places alone, in the same run on the same
-// cluster. Everything is real but EC2 and the kubelets; see package bed.
+// cluster. Everything is real but EC2 and the kubelets; see package testenv.
 //
 // Absolute figures are those of the machine. What can be compared between
 // machines is the ratio of the two.

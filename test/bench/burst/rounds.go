@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // warmUp is how many pods of either kind go before the first round, so that no
@@ -25,17 +25,17 @@ const maxPods = 250
 
 // bench is the cluster on which the rounds run.
 type bench struct {
-	*bed.Bed
+	*testenv.Env
 	options
 	began    time.Time
-	observer *bed.Observer
+	observer *testenv.Observer
 	enis     []string // of the Windows nodes
 	rounds   int      // so far
 }
 
 func run(ctx context.Context, o options) (err error) {
 	b := &bench{options: o, began: time.Now()}
-	b.Bed, err = bed.Start(ctx, bed.Options{
+	b.Env, err = testenv.Start(ctx, testenv.Options{
 		EC2:      ec2sim.Options{Latency: map[string]ec2sim.Latency{ec2sim.AnyAction: {Mean: o.latency, Jitter: o.jitter}}},
 		Progress: b.say,
 	})
@@ -94,7 +94,7 @@ func (b *bench) addNodes(ctx context.Context) error {
 	group.SetLimit(16)
 	for i := range b.nodes {
 		group.Go(func() (err error) {
-			b.enis[i], err = b.AddNode(ctx, "win-"+strconv.Itoa(i), b.instanceType, bed.Subnet, bed.MaxPods(maxPods))
+			b.enis[i], err = b.AddNode(ctx, "win-"+strconv.Itoa(i), b.instanceType, testenv.Subnet, testenv.MaxPods(maxPods))
 			return err
 		})
 		group.Go(func() error {
@@ -176,7 +176,7 @@ func (b *bench) create(ctx context.Context, kind func(*corev1.Pod), namespace st
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(b.creators)
 	for i := range pods {
-		p := bed.Pod(namespace, "pod-"+strconv.Itoa(i))
+		p := testenv.Pod(namespace, "pod-"+strconv.Itoa(i))
 		kind(p)
 		unstarted(p)
 		group.Go(func() error { return b.Kube.Create(ctx, p) })

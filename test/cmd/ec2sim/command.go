@@ -25,7 +25,7 @@ DescribeNetworkInterfaces, DescribeInstances, DescribeInstanceTypes,
 DescribeSubnets and GetSubnetCidrReservations, with EC2's rules and error codes.
 Any credentials do, but there must be some.
 
-The world is read from a YAML file:
+The inventory is read from a YAML file:
 
   subnets:
   - id: subnet-a
@@ -45,7 +45,7 @@ The world is read from a YAML file:
 What happened is told as JSON under /sim/: calls, counts, errors, changes (of
 addresses, oldest first), interfaces, and check (the simulator's self-check).`
 
-const examples = `  ec2sim --world world.yaml --latency 300ms --jitter 100ms --throttle &
+const examples = `  ec2sim --inventory inventory.yaml --latency 300ms --jitter 100ms --throttle &
   export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_REGION=eu-west-1
   aws ec2 describe-network-interfaces --endpoint-url http://127.0.0.1:4566
   curl http://127.0.0.1:4566/sim/counts`
@@ -57,7 +57,7 @@ const patience = 6 * time.Second
 // config is what the flags say.
 type config struct {
 	listen          string
-	world           string
+	inventory       string
 	seed            uint64
 	latency, jitter time.Duration
 	lag             time.Duration
@@ -71,7 +71,7 @@ type config struct {
 func command() *cobra.Command {
 	var c config
 	cmd := &cobra.Command{
-		Use:           "ec2sim --world FILE",
+		Use:           "ec2sim --inventory FILE",
 		Short:         "Serve a simulated EC2 over HTTP",
 		Long:          help,
 		Example:       examples,
@@ -91,7 +91,7 @@ func command() *cobra.Command {
 func (c *config) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&c.listen, "listen", "127.0.0.1:4566", "address to listen on; port 0 is a free one")
-	f.StringVar(&c.world, "world", "", "YAML file with the world (required)")
+	f.StringVar(&c.inventory, "inventory", "", "YAML file of the subnets and instances (required)")
 	f.Uint64Var(&c.seed, "seed", 1, "seed of the jitter")
 	f.DurationVar(&c.latency, "latency", 0, "mean latency of every call")
 	f.DurationVar(&c.jitter, "jitter", 0, "the latency varies by as much up and down")
@@ -101,7 +101,7 @@ func (c *config) bind(cmd *cobra.Command) {
 	f.Float64Var(&c.perSecond, "throttle-rate", 0, "calls a second that go with --throttle-burst")
 	f.IntVar(&c.pageSize, "page-size", 0, "most items of one page of an answer; 0 is as many as the client asks for")
 	f.BoolVar(&c.longestFree, "longest-free-first", false, "give out the address that has been free longest, not the lowest")
-	_ = cmd.MarkFlagRequired("world") // fails only for a flag that is not there
+	_ = cmd.MarkFlagRequired("inventory") // fails only for a flag that is not there
 	cmd.MarkFlagsRequiredTogether("throttle-burst", "throttle-rate")
 	cmd.MarkFlagsMutuallyExclusive("throttle", "throttle-burst")
 }
@@ -129,18 +129,18 @@ func (c config) options() ec2sim.Options {
 func (c config) serve(ctx context.Context, out io.Writer) error {
 	sim := ec2sim.New(c.options())
 	defer sim.Close()
-	world, err := readWorld(c.world)
+	inventory, err := readInventory(c.inventory)
 	if err != nil {
 		return err
 	}
-	if err := sim.Build(world); err != nil {
-		return fmt.Errorf("%s: %w", c.world, err)
+	if err := sim.Build(inventory); err != nil {
+		return fmt.Errorf("%s: %w", c.inventory, err)
 	}
 	l, err := net.Listen("tcp", c.listen)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "EC2 with %d subnets and %d instances at http://%s\n", len(world.Subnets), len(world.Instances), l.Addr())
+	fmt.Fprintf(out, "EC2 with %d subnets and %d instances at http://%s\n", len(inventory.Subnets), len(inventory.Instances), l.Addr())
 
 	server := &http.Server{Handler: handler(sim), ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
@@ -159,14 +159,14 @@ func (c config) serve(ctx context.Context, out io.Writer) error {
 	return server.Close()
 }
 
-func readWorld(file string) (ec2sim.World, error) {
-	var w ec2sim.World
+func readInventory(file string) (ec2sim.Inventory, error) {
+	var i ec2sim.Inventory
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return w, err
+		return i, err
 	}
-	if err := yaml.UnmarshalStrict(text, &w); err != nil {
-		return w, fmt.Errorf("%s: %w", file, err)
+	if err := yaml.UnmarshalStrict(text, &i); err != nil {
+		return i, fmt.Errorf("%s: %w", file, err)
 	}
-	return w, nil
+	return i, nil
 }

@@ -41,8 +41,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// worldOfHelp is the file that the help shows.
-func worldOfHelp(t *testing.T) string {
+// inventoryOfHelp is the file that the help shows.
+func inventoryOfHelp(t *testing.T) string {
 	t.Helper()
 	_, rest, _ := strings.Cut(help, "YAML file:\n")
 	text, _, _ := strings.Cut(rest, "\nWhat happened")
@@ -51,14 +51,14 @@ func worldOfHelp(t *testing.T) string {
 
 func file(t *testing.T, text string) string {
 	t.Helper()
-	name := filepath.Join(t.TempDir(), "world.yaml")
+	name := filepath.Join(t.TempDir(), "inventory.yaml")
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return name
 }
 
-// TestServe runs the command on the world of its own help: a client takes a
+// TestServe runs the command on the inventory of its own help: a client takes a
 // prefix, /sim/ tells of it, and the command ends when it is told to.
 func TestServe(t *testing.T) {
 	url, stop := serve(t, "--throttle-burst", "2", "--throttle-rate", "0.001")
@@ -134,7 +134,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// serve runs the command on the world of its help. The function that it
+// serve runs the command on the inventory of its help. The function that it
 // returns ends it.
 func serve(t *testing.T, flags ...string) (url string, stop func() error) {
 	t.Helper()
@@ -142,7 +142,7 @@ func serve(t *testing.T, flags ...string) (url string, stop func() error) {
 	var out output
 	cmd := command()
 	cmd.SetOut(&out)
-	cmd.SetArgs(append([]string{"--listen", "127.0.0.1:0", "--world", worldOfHelp(t)}, flags...))
+	cmd.SetArgs(append([]string{"--listen", "127.0.0.1:0", "--inventory", inventoryOfHelp(t)}, flags...))
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.ExecuteContext(ctx) }()
 	return waitForURL(t, &out), func() error {
@@ -233,7 +233,7 @@ func TestHelpTeaches(t *testing.T) {
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"--world", "--latency", "--throttle", "subnets:", "/sim/", "AWS_ACCESS_KEY_ID"} {
+	for _, want := range []string{"--inventory", "--latency", "--throttle", "subnets:", "/sim/", "AWS_ACCESS_KEY_ID"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the help does not say %s", want)
 		}
@@ -241,20 +241,20 @@ func TestHelpTeaches(t *testing.T) {
 }
 
 func TestRefuses(t *testing.T) {
-	good := worldOfHelp(t)
+	good := inventoryOfHelp(t)
 	tests := map[string]struct {
 		args []string
 		want string // part of the error
 	}{
-		"no world":           {nil, `"world" not set`},
-		"no such file":       {[]string{"--world", "/nowhere.yaml"}, "no such file"},
-		"an unknown key":     {[]string{"--world", file(t, "subnet: []")}, `unknown field "subnet"`},
-		"a bad block":        {[]string{"--world", file(t, "subnets: [{id: s, cidr: ten}]")}, "netip"},
-		"a world that fails": {[]string{"--world", file(t, "instances: [{id: i, type: c5.large, subnet: s}]")}, ec2sim.CodeInvalidSubnet},
-		"a bad address":      {[]string{"--world", good, "--listen", "nowhere"}, "listen"},
-		"half a throttle":    {[]string{"--world", good, "--throttle-burst", "1"}, "throttle-rate"},
-		"two throttles":      {[]string{"--world", good, "--throttle", "--throttle-burst", "1", "--throttle-rate", "1"}, "none of the others can be"},
-		"an argument":        {[]string{"--world", good, "more"}, "unknown command"},
+		"no inventory":            {nil, `"inventory" not set`},
+		"no such file":            {[]string{"--inventory", "/nowhere.yaml"}, "no such file"},
+		"an unknown key":          {[]string{"--inventory", file(t, "subnet: []")}, `unknown field "subnet"`},
+		"a bad block":             {[]string{"--inventory", file(t, "subnets: [{id: s, cidr: ten}]")}, "netip"},
+		"an inventory that fails": {[]string{"--inventory", file(t, "instances: [{id: i, type: c5.large, subnet: s}]")}, ec2sim.CodeInvalidSubnet},
+		"a bad address":           {[]string{"--inventory", good, "--listen", "nowhere"}, "listen"},
+		"half a throttle":         {[]string{"--inventory", good, "--throttle-burst", "1"}, "throttle-rate"},
+		"two throttles":           {[]string{"--inventory", good, "--throttle", "--throttle-burst", "1", "--throttle-rate", "1"}, "none of the others can be"},
+		"an argument":             {[]string{"--inventory", good, "more"}, "unknown command"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

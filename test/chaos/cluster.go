@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/controlplane"
+	"slotwise.dev/slotwise/test/testenv"
 )
 
 // Schedulers: ours calls the extender; plain is a kube-scheduler that knows only
@@ -22,7 +22,7 @@ const (
 // namespace is that of the pods.
 const namespace = "chaos"
 
-// The subnets. The one of package bed has room for all.
+// The subnets. The one of package testenv has room for all.
 const (
 	// tight has addresses enough, but few prefixes: its nodes take them from each
 	// other.
@@ -35,34 +35,34 @@ const (
 )
 
 var subnets = map[string]netip.Prefix{
-	bed.Subnet: netip.MustParsePrefix("10.0.0.0/20"),
-	tight:      netip.MustParsePrefix("10.1.0.0/25"),
-	busy:       netip.MustParsePrefix("10.2.0.0/23"),
-	full:       netip.MustParsePrefix("10.3.0.0/26"),
+	testenv.Subnet: netip.MustParsePrefix("10.0.0.0/20"),
+	tight:          netip.MustParsePrefix("10.1.0.0/25"),
+	busy:           netip.MustParsePrefix("10.2.0.0/23"),
+	full:           netip.MustParsePrefix("10.3.0.0/26"),
 }
 
 // mix is what nodes there are, in turn. A group is named after its subnet.
 var mix = []struct{ instanceType, subnet string }{
 	{"t3.small", tight}, // 3 slots
-	{"t3.medium", bed.Subnet},
+	{"t3.medium", testenv.Subnet},
 	{"c5.large", busy},
-	{"t3.xlarge", bed.Subnet},
+	{"t3.xlarge", testenv.Subnet},
 	{"t3.large", full}, // 11 slots
 	{"t3.medium", busy},
 	{"t3.small", tight},
-	{"m4.large", bed.Subnet}, // Xen: no prefixes
+	{"m4.large", testenv.Subnet}, // Xen: no prefixes
 	{"t3.medium", busy},
-	{"m5.4xlarge", bed.Subnet}, // 29 slots
+	{"m5.4xlarge", testenv.Subnet}, // 29 slots
 }
 
 // build makes subnets and nodes.
 func (c *chaos) build(ctx context.Context) error {
 	for id, cidr := range subnets {
 		c.Subnet(id, cidr)
-		if id == bed.Subnet {
+		if id == testenv.Subnet {
 			continue
 		}
-		if err := c.EC2.AddSubnet(id, bed.Zone, cidr); err != nil {
+		if err := c.EC2.AddSubnet(id, testenv.Zone, cidr); err != nil {
 			return err
 		}
 	}
@@ -72,7 +72,7 @@ func (c *chaos) build(ctx context.Context) error {
 	for i := range c.nodes {
 		m := mix[i%len(mix)]
 		group.Go(func() error {
-			_, err := c.AddNode(adding, nodeName(i), m.instanceType, m.subnet, bed.Group(m.subnet))
+			_, err := c.AddNode(adding, nodeName(i), m.instanceType, m.subnet, testenv.Group(m.subnet))
 			return err
 		})
 	}

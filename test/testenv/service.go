@@ -1,4 +1,4 @@
-package bed
+package testenv
 
 import (
 	"context"
@@ -30,24 +30,24 @@ type service struct {
 
 // startServices makes the Services of webhook and extender, where there are
 // several replicas; a single one is reached directly.
-func (b *Bed) startServices() error {
-	b.at.extender, b.at.webhook = b.Slotwise.ports.extender, b.Slotwise.ports.webhook
-	if len(b.Replicas) == 1 {
+func (e *Env) startServices() error {
+	e.at.extender, e.at.webhook = e.Slotwise.ports.extender, e.Slotwise.ports.webhook
+	if len(e.Replicas) == 1 {
 		return nil
 	}
-	leaders := b.watchLeaders()
-	webhook := func() []int { return b.endpoints(func(*Replica) bool { return true }, (*Replica).webhookPort) }
-	extender := func() []int { return b.endpoints(leaders.has, (*Replica).extenderPort) }
-	return errors.Join(b.serve(&b.at.webhook, webhook), b.serve(&b.at.extender, extender))
+	leaders := e.watchLeaders()
+	webhook := func() []int { return e.endpoints(func(*Replica) bool { return true }, (*Replica).webhookPort) }
+	extender := func() []int { return e.endpoints(leaders.has, (*Replica).extenderPort) }
+	return errors.Join(e.serve(&e.at.webhook, webhook), e.serve(&e.at.extender, extender))
 }
 
 func (r *Replica) webhookPort() int  { return r.ports.webhook }
 func (r *Replica) extenderPort() int { return r.ports.extender }
 
 // endpoints are the ports of the replicas that are ready and selected.
-func (b *Bed) endpoints(selected func(*Replica) bool, port func(*Replica) int) []int {
+func (e *Env) endpoints(selected func(*Replica) bool, port func(*Replica) int) []int {
 	var ports []int
-	for _, r := range b.Replicas {
+	for _, r := range e.Replicas {
 		if r.ready.Load() && selected(r) {
 			ports = append(ports, port(r))
 		}
@@ -56,7 +56,7 @@ func (b *Bed) endpoints(selected func(*Replica) bool, port func(*Replica) int) [
 }
 
 // serve starts a service at a free port.
-func (b *Bed) serve(port *int, backends func() []int) (err error) {
+func (e *Env) serve(port *int, backends func() []int) (err error) {
 	if *port, err = controlplane.FreePort(); err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (b *Bed) serve(port *int, backends func() []int) (err error) {
 	if s.listener, err = net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(*port)); err != nil {
 		return err
 	}
-	b.services = append(b.services, s)
+	e.services = append(e.services, s)
 	go s.run()
 	return nil
 }
@@ -143,10 +143,10 @@ func (l *leaders) see(p *corev1.Pod) {
 	l.names[p.Name] = p.Labels[leader.LabelLeader] == "true"
 }
 
-// watchLeaders follows the labels of the replicas' pods until the bed stops.
-func (b *Bed) watchLeaders() *leaders {
+// watchLeaders follows the labels of the replicas' pods until the environment stops.
+func (e *Env) watchLeaders() *leaders {
 	l := &leaders{names: map[string]bool{}}
-	lw := cache.NewListWatchFromClient(b.Client.CoreV1().RESTClient(), "pods", Namespace, fields.Everything())
+	lw := cache.NewListWatchFromClient(e.Client.CoreV1().RESTClient(), "pods", Namespace, fields.Everything())
 	_, c := cache.NewInformerWithOptions(cache.InformerOptions{
 		ListerWatcher: lw,
 		ObjectType:    &corev1.Pod{},
@@ -156,7 +156,7 @@ func (b *Bed) watchLeaders() *leaders {
 		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
-	b.stopWatching = cancel
+	e.stopWatching = cancel
 	go c.RunWithContext(ctx)
 	return l
 }

@@ -1,8 +1,9 @@
-package bed
+package testenv
 
 import (
 	"errors"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -14,7 +15,9 @@ type Overlay struct {
 	webhook string
 	// configMap is what users configure.
 	configMap types.NamespacedName
-	// schedulerConfig is the file of the scheduler's configuration.
+	// scheduler is the name of the scheduler that calls the extender.
+	scheduler string
+	// schedulerConfig is the file of that scheduler's configuration.
 	schedulerConfig string
 	// schedulerAccount is the ServiceAccount of a scheduler that runs in the
 	// cluster; empty for the cluster's own.
@@ -27,12 +30,14 @@ var (
 		kustomization:   "overlays/self-managed",
 		webhook:         "webhook",
 		configMap:       ConfigMap,
+		scheduler:       corev1.DefaultSchedulerName,
 		schedulerConfig: "overlays/self-managed/kube-scheduler-configuration.yaml",
 	}
 	EKS = Overlay{
 		kustomization:    "overlays/eks",
 		webhook:          "webhook",
 		configMap:        types.NamespacedName{Namespace: Namespace, Name: "slotwise"},
+		scheduler:        "slotwise-scheduler",
 		schedulerConfig:  "overlays/eks/kube-scheduler-configuration.yaml",
 		schedulerAccount: "slotwise-scheduler",
 	}
@@ -41,6 +46,7 @@ var (
 		kustomization:    "overlays/observe",
 		webhook:          "overlays/observe/webhook",
 		configMap:        ConfigMap,
+		scheduler:        EKS.scheduler,
 		schedulerConfig:  EKS.schedulerConfig,
 		schedulerAccount: "slotwise-scheduler",
 	}

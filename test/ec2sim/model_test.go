@@ -15,7 +15,7 @@ func TestFragment(t *testing.T) {
 	reserve(ec2sim.ReservedForPrefixes, "10.0.0.64/27")(t, sim)
 	giveBack, err := sim.Fragment(subnetA)
 	check.Must(t, err)
-	if _, err := sim.Assign(eni.ID, ec2sim.Request{PrefixCount: 1}); codeOfHand(err) != ec2sim.CodeInsufficientBlocks {
+	if _, err := sim.Assign(eni.ID, ec2sim.Request{PrefixCount: 1}); codeOfMethod(err) != ec2sim.CodeInsufficientBlocks {
 		t.Errorf("a prefix in a fragmented subnet: %v", err)
 	}
 	if _, err := sim.Assign(eni.ID, ec2sim.Request{AddressCount: 5}); err != nil {
@@ -67,10 +67,10 @@ func TestOccupy(t *testing.T) {
 func TestBuild(t *testing.T) {
 	subnets := []ec2sim.Subnet{{ID: "s", Zone: "z", CIDR: cidr("10.1.0.0/24")}}
 	tests := map[string]struct {
-		world ec2sim.World
-		want  string // part of the error; empty for none
+		inventory ec2sim.Inventory
+		want      string // part of the error; empty for none
 	}{
-		"all of it": {world: ec2sim.World{
+		"all of it": {inventory: ec2sim.Inventory{
 			Types: []ec2sim.Type{{Name: "z9.large", Interfaces: 1, Addresses: 3, Hypervisor: ec2sim.Xen}},
 			Subnets: []ec2sim.Subnet{{ID: "s", Zone: "z", CIDR: cidr("10.1.0.0/24"), Reservations: []ec2sim.Reservation{
 				{CIDR: cidr("10.1.0.0/25"), Kind: ec2sim.ReservedExplicit},
@@ -80,28 +80,28 @@ func TestBuild(t *testing.T) {
 				{ID: "i-2", Type: "c5.large", Subnet: "s", Address: netip.MustParseAddr("10.1.0.9")},
 			},
 		}},
-		"subnet too large":    {ec2sim.World{Subnets: []ec2sim.Subnet{{ID: "s", CIDR: cidr("10.0.0.0/15")}}}, "between /16 and /28"},
-		"subnet too small":    {ec2sim.World{Subnets: []ec2sim.Subnet{{ID: "s", CIDR: cidr("10.0.0.0/29")}}}, "between /16 and /28"},
-		"subnet off boundary": {ec2sim.World{Subnets: []ec2sim.Subnet{{ID: "s", CIDR: cidr("10.0.0.1/24")}}}, "between /16 and /28"},
-		"subnet of IPv6":      {ec2sim.World{Subnets: []ec2sim.Subnet{{ID: "s", CIDR: cidr("::/24")}}}, "between /16 and /28"},
-		"subnets overlap":     {ec2sim.World{Subnets: append(subnets, ec2sim.Subnet{ID: "s2", CIDR: cidr("10.1.0.0/25")})}, "there is s 10.1.0.0/24 already"},
-		"subnet twice":        {ec2sim.World{Subnets: append(subnets, ec2sim.Subnet{ID: "s", CIDR: cidr("10.2.0.0/25")})}, "there is s 10.1.0.0/24 already"},
-		"reservation outside": {ec2sim.World{Subnets: reserved("10.2.0.0/28", "prefix")}, "no block of the subnet"},
-		"reservation larger":  {ec2sim.World{Subnets: reserved("10.1.0.0/23", "prefix")}, "no block of the subnet"},
-		"reservation unlike":  {ec2sim.World{Subnets: reserved("10.1.0.16/28", "both")}, "neither prefix nor explicit"},
-		"unknown type":        {ec2sim.World{Subnets: subnets, Instances: []ec2sim.Instance{{ID: "i-1", Type: "q", Subnet: "s"}}}, ec2sim.CodeInvalidInstanceType},
-		"unknown subnet":      {ec2sim.World{Subnets: subnets, Instances: []ec2sim.Instance{{ID: "i-1", Type: "c5.large", Subnet: "t"}}}, ec2sim.CodeInvalidSubnet},
-		"instance twice": {ec2sim.World{Subnets: subnets, Instances: []ec2sim.Instance{
+		"subnet too large":    {ec2sim.Inventory{Subnets: []ec2sim.Subnet{{ID: "s", CIDR: cidr("10.0.0.0/15")}}}, "between /16 and /28"},
+		"subnet too small":    {ec2sim.Inventory{Subnets: []ec2sim.Subnet{{ID: "s", CIDR: cidr("10.0.0.0/29")}}}, "between /16 and /28"},
+		"subnet off boundary": {ec2sim.Inventory{Subnets: []ec2sim.Subnet{{ID: "s", CIDR: cidr("10.0.0.1/24")}}}, "between /16 and /28"},
+		"subnet of IPv6":      {ec2sim.Inventory{Subnets: []ec2sim.Subnet{{ID: "s", CIDR: cidr("::/24")}}}, "between /16 and /28"},
+		"subnets overlap":     {ec2sim.Inventory{Subnets: append(subnets, ec2sim.Subnet{ID: "s2", CIDR: cidr("10.1.0.0/25")})}, "there is s 10.1.0.0/24 already"},
+		"subnet twice":        {ec2sim.Inventory{Subnets: append(subnets, ec2sim.Subnet{ID: "s", CIDR: cidr("10.2.0.0/25")})}, "there is s 10.1.0.0/24 already"},
+		"reservation outside": {ec2sim.Inventory{Subnets: reserved("10.2.0.0/28", "prefix")}, "no block of the subnet"},
+		"reservation larger":  {ec2sim.Inventory{Subnets: reserved("10.1.0.0/23", "prefix")}, "no block of the subnet"},
+		"reservation unlike":  {ec2sim.Inventory{Subnets: reserved("10.1.0.16/28", "both")}, "neither prefix nor explicit"},
+		"unknown type":        {ec2sim.Inventory{Subnets: subnets, Instances: []ec2sim.Instance{{ID: "i-1", Type: "q", Subnet: "s"}}}, ec2sim.CodeInvalidInstanceType},
+		"unknown subnet":      {ec2sim.Inventory{Subnets: subnets, Instances: []ec2sim.Instance{{ID: "i-1", Type: "c5.large", Subnet: "t"}}}, ec2sim.CodeInvalidSubnet},
+		"instance twice": {ec2sim.Inventory{Subnets: subnets, Instances: []ec2sim.Instance{
 			{ID: "i-1", Type: "c5.large", Subnet: "s"}, {ID: "i-1", Type: "c5.large", Subnet: "s"},
 		}}, "an id of its own"},
-		"address reserved": {ec2sim.World{Subnets: subnets, Instances: []ec2sim.Instance{
+		"address reserved": {ec2sim.Inventory{Subnets: subnets, Instances: []ec2sim.Instance{
 			{ID: "i-1", Type: "c5.large", Subnet: "s", Address: netip.MustParseAddr("10.1.0.3")},
 		}}, ec2sim.CodeInvalidValue},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			sim := ec2sim.New(ec2sim.Options{})
-			err := sim.Build(test.world)
+			err := sim.Build(test.inventory)
 			if test.want != "" {
 				if err == nil || !strings.Contains(err.Error(), test.want) {
 					t.Fatalf("error = %v, want %q", err, test.want)
@@ -137,7 +137,7 @@ func TestSubnetWithoutRoom(t *testing.T) {
 		check.Must(t, err)
 	}
 	_, err := sim.AddInstance(ec2sim.Instance{ID: "one more", Type: "c5.large", Subnet: "s"})
-	if codeOfHand(err) != ec2sim.CodeInsufficientAddresses {
+	if codeOfMethod(err) != ec2sim.CodeInsufficientAddresses {
 		t.Errorf("the 12th instance in a /28: %v", err)
 	}
 	check.Must(t, sim.Check())
@@ -158,10 +158,10 @@ func TestSecondInterface(t *testing.T) {
 	if got := sim.Interfaces(); len(got) != 0 {
 		t.Errorf("left of a terminated instance: %+v", got)
 	}
-	if _, err := sim.AddInterface("i-1", 2); codeOfHand(err) != ec2sim.CodeInvalidInstance {
+	if _, err := sim.AddInterface("i-1", 2); codeOfMethod(err) != ec2sim.CodeInvalidInstance {
 		t.Errorf("an interface for a terminated instance: %v", err)
 	}
-	if err := sim.Terminate("i-9"); codeOfHand(err) != ec2sim.CodeInvalidInstance {
+	if err := sim.Terminate("i-9"); codeOfMethod(err) != ec2sim.CodeInvalidInstance {
 		t.Errorf("terminating what is not there: %v", err)
 	}
 }

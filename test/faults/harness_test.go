@@ -37,25 +37,27 @@ import (
 	"slotwise.dev/slotwise/allocator/kube"
 	"slotwise.dev/slotwise/allocator/metrics"
 	"slotwise.dev/slotwise/allocator/policy"
-	"slotwise.dev/slotwise/test/bed"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/testenv"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // testLabel is the label of a test's nodes: its namespace. A process follows the
 // nodes of its own test only.
 const testLabel = "faults.slotwise.dev/test"
 
-// system is what one test has to itself: a namespace, an EC2, and one process of
-// Slotwise at a time.
-type system struct {
+// harness is what one test has to itself: a namespace, an EC2, one process of Slotwise
+// at a time, and a witness of it all.
+type harness struct {
 	*process  // the one that runs
 	t         *testing.T
 	namespace string
 	ec2       *ec2sim.Server
 	cidr      netip.Prefix // of the first subnet
 	subnet    string       // its id
-	meddled   bool         // the test itself does what must never be
 	log       *diary
+	witness   *witness.Witness
+	began     time.Time
 }
 
 // process is what would be one process of Slotwise: an allocator under a
@@ -81,101 +83,111 @@ var (
 // latency is that of EC2, where a test does not say otherwise.
 const latency = 20 * time.Millisecond
 
-// start starts a system in a subnet of its own: a /24, in which EC2 can give 14
+// start prepares a test and starts Slotwise, in a subnet of its own: a /24, in which EC2 can give 14
 // prefixes, or 13 beside the primary addresses of nodes.
-func start(t *testing.T, s settings) *system {
+func start(t *testing.T, s settings) *harness {
 	return startIn(t, freshRange(24), s)
 }
 
-// startIn starts a system in a subnet of the given range.
-func startIn(t *testing.T, cidr netip.Prefix, with settings) *system {
+// startIn does the same in a subnet of the given range.
+func startIn(t *testing.T, cidr netip.Prefix, with settings) *harness {
 	t.Helper()
-	s := prepare(t, cidr, with)
-	s.run()
-	return s
+	h := prepare(t, cidr, with)
+	h.run()
+	return h
 }
 
-// prepare makes all of a system but its process.
-func prepare(t *testing.T, cidr netip.Prefix, with settings) *system {
+// prepare makes all that a test has but the process.
+func prepare(t *testing.T, cidr netip.Prefix, with settings) *harness {
 	t.Helper()
 	if err := starts.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s := &system{
+	h := &harness{
 		t: t, namespace: shared.NewNamespace(t), log: &diary{}, cidr: cidr,
 		ec2: ec2sim.New(ec2sim.Options{Latency: map[string]ec2sim.Latency{ec2sim.AnyAction: {Mean: latency}}}),
 	}
-	t.Cleanup(s.ec2.Close)
-	s.subnet = s.addSubnet(cidr)
-	s.configure(with)
-	t.Cleanup(s.conclude)
-	return s
+	t.Cleanup(h.ec2.Close)
+	h.watch()
+	h.subnet = h.addSubnet(cidr)
+	h.configure(with)
+	t.Cleanup(h.conclude)
+	return h
 }
 
-// conclude ends what runs, and holds what the observer saw against the test.
-func (s *system) conclude() {
-	if s.process != nil {
-		s.stop()
+// watch has a witness watch the pods of the test from now on.
+func (h *harness) watch() {
+	ctx, end := context.WithCancel(context.Background())
+	h.t.Cleanup(end)
+	h.began, h.witness = time.Now(), witness.New(&clock, h.ec2, ours)
+	h.witness.Follow(ctx, shared.Client, h.namespace)
+}
+
+// conclude ends what runs, and holds what the witness has seen against the test.
+func (h *harness) conclude() {
+	if h.process != nil {
+		h.stop()
 	}
-	for _, breach := range observer.Breaches() {
-		if strings.Contains(breach, s.namespace+"/") && !s.meddled {
-			s.t.Error(breach)
+	for _, v := range h.witness.Violations() {
+		if v.Broken() {
+			h.t.Error(h.witness.History(v, h.began))
 		}
 	}
-	if err := s.ec2.Check(); err != nil {
-		s.t.Error(err)
+	if err := h.ec2.Check(); err != nil {
+		h.t.Error(err)
 	}
-	if s.t.Failed() {
-		s.t.Log("what Slotwise said:\n" + s.log.String())
+	if h.t.Failed() {
+		h.t.Log("what Slotwise said:\n" + h.log.String())
 	}
 }
 
 // addSubnet adds a subnet and returns its id.
-func (s *system) addSubnet(cidr netip.Prefix) string {
-	s.t.Helper()
+func (h *harness) addSubnet(cidr netip.Prefix) string {
+	h.t.Helper()
 	id := "subnet-" + strings.NewReplacer(".", "-", "/", "-").Replace(cidr.String())
-	s.must(s.ec2.AddSubnet(id, bed.Zone, cidr))
+	h.must(h.ec2.AddSubnet(id, testenv.Zone, cidr))
 	return id
 }
 
 // configure writes the ConfigMap, all of it.
-func (s *system) configure(with settings) {
-	s.t.Helper()
-	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: bed.ConfigMap.Name}}
+func (h *harness) configure(with settings) {
+	h.t.Helper()
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: h.namespace, Name: testenv.ConfigMap.Name}}
 	cm.Data = map[string]string{"enable-windows-ipam": "true"}
 	maps.Copy(cm.Data, with)
-	err := shared.Kube.Create(s.t.Context(), cm.DeepCopy())
+	err := shared.Kube.Create(h.t.Context(), cm.DeepCopy())
 	if client.IgnoreAlreadyExists(err) == nil && err != nil {
-		err = shared.Kube.Update(s.t.Context(), cm)
+		err = shared.Kube.Update(h.t.Context(), cm)
 	}
-	s.must(err)
+	h.must(err)
 }
 
 // run starts a process of Slotwise, on a wire with the given faults. It leads: no
 // other is there, so no lease is needed.
-func (s *system) run(faults ...func(*wire)) {
-	s.t.Helper()
-	p := &process{wire: &wire{}, toEC2: httptest.NewServer(s.ec2), metrics: prometheus.NewRegistry(), ended: make(chan error, 1)}
+func (h *harness) run(faults ...func(*wire)) {
+	h.t.Helper()
+	p := &process{wire: &wire{}, toEC2: httptest.NewServer(h.ec2), metrics: prometheus.NewRegistry(), ended: make(chan error, 1)}
 	for _, fault := range faults {
 		fault(p.wire)
 	}
 	p.leads.Store(true)
 	rc := p.wire.config(shared.Admin)
-	configMap := types.NamespacedName{Namespace: s.namespace, Name: bed.ConfigMap.Name}
+	configMap := types.NamespacedName{Namespace: h.namespace, Name: testenv.ConfigMap.Name}
 	mgr, err := ctrl.NewManager(rc, ctrl.Options{
 		Logger:     logr.Discard(),
 		Scheme:     scheme,
-		Cache:      s.watched(configMap),
+		Cache:      h.watched(configMap),
 		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&v1alpha1.NodeSlots{}}}},
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: ctrlconfig.Controller{SkipNameValidation: new(true)}, // every test has the same controllers
 	})
-	s.must(err)
+	h.must(err)
+	h.witness.Note(witness.Note{Text: "a process starts", Harm: true})
 	api, err := kubernetes.NewForConfig(rc)
-	s.must(err)
-	ec2, err := cloud.Dial(s.t.Context(), bed.Region, p.toEC2.URL,
+	h.must(err)
+	ec2, err := cloud.Dial(h.t.Context(), testenv.Region, p.toEC2.URL,
 		config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("AKIDSIMULATED", "simulated", "")))
-	s.must(err)
+	h.must(err)
 	m, report := metrics.New(p.metrics), events.Reporter{Recorder: mgr.GetEventRecorder("slotwise")}
 	p.Allocator = allocator.New(allocator.Options{
 		Cloud:     cloud.New(ec2, cloud.Options{Observe: m.Call}),
@@ -185,25 +197,25 @@ func (s *system) run(faults ...func(*wire)) {
 		NodeSlots: kube.NewNodeSlots(mgr.GetClient(), p.leads.Load),
 		Events:    report,
 		Metrics:   m,
-		Log:       s.log.logger(),
+		Log:       h.log.logger(),
 		Held:      p.leads.Load,
 		Policy:    policy.Manage(),
 		ConfigMap: configMap,
 	})
-	s.must(controllers.Setup(mgr, controllers.Options{
-		Fleet: p.Allocator, Config: &slotwiseconfig.Reader{ConfigMap: configMap}, Events: report, Log: s.log.logger(),
+	h.must(controllers.Setup(mgr, controllers.Options{
+		Fleet: p.Allocator, Config: &slotwiseconfig.Reader{ConfigMap: configMap}, Events: report, Log: h.log.logger(),
 	}))
 	ctx, end := context.WithCancel(context.Background())
 	p.end = end
 	go func() { p.ended <- mgr.Start(ctx) }()
-	s.process = p
+	h.process = p
 }
 
 // watched is the cache of cmd/slotwise, without the nodes of other tests.
-func (s *system) watched(configMap types.NamespacedName) cache.Options {
+func (h *harness) watched(configMap types.NamespacedName) cache.Options {
 	o := controllers.CacheOptions(configMap)
-	mine, err := labels.NewRequirement(testLabel, selection.Equals, []string{s.namespace})
-	s.must(err)
+	mine, err := labels.NewRequirement(testLabel, selection.Equals, []string{h.namespace})
+	h.must(err)
 	for object, by := range o.ByObject {
 		if _, ok := object.(*corev1.Node); ok {
 			if by.Label == nil {
@@ -217,12 +229,12 @@ func (s *system) watched(configMap types.NamespacedName) cache.Options {
 }
 
 // stop ends the process in order, as SIGTERM does.
-func (s *system) stop() {
-	s.t.Helper()
-	if err := s.finish(); err != nil {
-		s.t.Error("Slotwise ended with", err)
+func (h *harness) stop() {
+	h.t.Helper()
+	if err := h.finish(); err != nil {
+		h.t.Error("Slotwise ended with", err)
 	}
-	s.process = nil
+	h.process = nil
 }
 
 // finish ends a process in order, and returns what it ends with.
@@ -235,20 +247,21 @@ func (p *process) finish() error {
 
 // kill ends the process at once, as SIGKILL does: nothing that it does from here
 // on reaches the API server or EC2. What was under way there goes on there.
-func (s *system) kill() {
-	s.wire.away()
-	s.toEC2.CloseClientConnections()
-	go s.toEC2.Close() // waits for what is under way
-	s.end()
-	s.t.Log("the process that was killed ended with", <-s.ended)
-	s.process = nil
+func (h *harness) kill() {
+	h.witness.Note(witness.Note{Text: "the process is killed", Harm: true})
+	h.wire.away()
+	h.toEC2.CloseClientConnections()
+	go h.toEC2.Close() // waits for what is under way
+	h.end()
+	h.t.Log("the process that was killed ended with", <-h.ended)
+	h.process = nil
 }
 
 // must ends the test where there is an error.
-func (s *system) must(err error) {
-	s.t.Helper()
+func (h *harness) must(err error) {
+	h.t.Helper()
 	if err != nil {
-		s.t.Fatal(err)
+		h.t.Fatal(err)
 	}
 }
 
@@ -261,12 +274,12 @@ const (
 )
 
 // await waits until check finds nothing wrong.
-func (s *system) await(what string, check func() error) {
-	s.t.Helper()
+func (h *harness) await(what string, check func() error) {
+	h.t.Helper()
 	began, pause := time.Now(), firstPause
 	for err := check(); err != nil; err = check() {
 		if time.Since(began) > awaitTimeout {
-			s.t.Fatalf("wait until %s: %v", what, err)
+			h.t.Fatalf("wait until %s: %v", what, err)
 		}
 		time.Sleep(pause)
 		pause = min(pause*5/4, lastPause)
@@ -274,15 +287,15 @@ func (s *system) await(what string, check func() error) {
 }
 
 // within waits like await, but no longer than limit, and lets the test go on.
-func (s *system) within(limit time.Duration, what string, check func() error) bool {
-	s.t.Helper()
+func (h *harness) within(limit time.Duration, what string, check func() error) bool {
+	h.t.Helper()
 	began := time.Now()
 	err := check()
 	for ; err != nil && time.Since(began) < limit; err = check() {
 		time.Sleep(firstPause)
 	}
 	if err != nil {
-		s.t.Errorf("within %s: %s: %v", limit, what, err)
+		h.t.Errorf("within %s: %s: %v", limit, what, err)
 	}
 	return err == nil
 }

@@ -1,4 +1,4 @@
-package bed
+package testenv
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 
 // AwaitEvent waits for an event about an object, with a reason and with a note
 // that contains a text. The namespace is empty for what has none, such as Nodes.
-func (b *Bed) AwaitEvent(ctx context.Context, kind, namespace, name, reason, text string) error {
+func (e *Env) AwaitEvent(ctx context.Context, kind, namespace, name, reason, text string) error {
 	in := namespace
 	if in == "" {
 		in = metav1.NamespaceDefault // where events of cluster-scoped objects are kept
@@ -20,8 +20,8 @@ func (b *Bed) AwaitEvent(ctx context.Context, kind, namespace, name, reason, tex
 		"regarding.kind": kind, "regarding.namespace": namespace, "regarding.name": name, "reason": reason,
 	})
 	what := fmt.Sprintf("%s %s has the event %s: %s", kind, name, reason, text)
-	return b.Until(ctx, what, func(ctx context.Context) error {
-		list, err := b.Client.EventsV1().Events(in).List(ctx, metav1.ListOptions{FieldSelector: selector.String()})
+	return e.Until(ctx, what, func(ctx context.Context) error {
+		list, err := e.Client.EventsV1().Events(in).List(ctx, metav1.ListOptions{FieldSelector: selector.String()})
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// The methods of this file are the hands of others: they change the world past
+// The methods of this file are other clients of EC2: they change the model past
 // the API, at once, without latency, throttling, faults or an entry in the log
 // of calls. Changes records them with call number 0.
 
@@ -15,7 +15,7 @@ import (
 func (s *Server) Assign(eni string, r Request) (Slots, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.world.assign(eni, r, byHand)
+	return s.model.assign(eni, r, byOtherClient)
 }
 
 // Unassign takes slots from an interface by the rules of
@@ -23,7 +23,7 @@ func (s *Server) Assign(eni string, r Request) (Slots, error) {
 func (s *Server) Unassign(eni string, gone Slots) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.world.unassign(eni, gone, byHand)
+	return s.model.unassign(eni, gone, byOtherClient)
 }
 
 // Occupy fills ranges of a subnet, each a block or a single address, with
@@ -37,7 +37,7 @@ func (s *Server) Occupy(subnetID string, ranges ...netip.Prefix) (giveBack func(
 func (s *Server) occupy(subnetID string, unseen bool, ranges []netip.Prefix) (giveBack func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	subnet, err := s.world.subnet(subnetID)
+	subnet, err := s.model.subnet(subnetID)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (s *Server) OccupyUnseen(subnetID string, ranges ...netip.Prefix) (giveBack
 func (s *Server) Fragment(subnetID string) (giveBack func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	subnet, err := s.world.subnet(subnetID)
+	subnet, err := s.model.subnet(subnetID)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (s *Server) Fragment(subnetID string) (giveBack func(), err error) {
 func (s *Server) settle(subnet *subnet, addrs []netip.Addr, unseen bool) (giveBack func(), err error) {
 	settled := make([]*networkInterface, 0, len(addrs))
 	for _, a := range addrs {
-		eni, err := s.world.addInterface(subnet, nil, 0, a)
+		eni, err := s.model.addInterface(subnet, nil, 0, a)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +95,7 @@ func (s *Server) settle(subnet *subnet, addrs []netip.Addr, unseen bool) (giveBa
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, eni := range settled {
-			s.world.deleteInterface(eni)
+			s.model.deleteInterface(eni)
 		}
 	}), nil
 }

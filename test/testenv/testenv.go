@@ -1,4 +1,4 @@
-// Package bed is the whole of Slotwise on one machine, for tests, the demo and
+// Package testenv is the whole of Slotwise on one machine, for tests, the demo and
 // benchmarks: a real control plane (test/controlplane), the simulated EC2
 // (test/ec2sim), Slotwise installed from manifests/ and running as a process
 // under its own ServiceAccount, and a real kube-scheduler that calls it.
@@ -6,7 +6,7 @@
 // What differs from a cluster is only where things are found: there is no
 // Service network, so the API server and the scheduler reach Slotwise at
 // loopback ports instead of Service names.
-package bed
+package testenv
 
 import (
 	"context"
@@ -25,6 +25,7 @@ import (
 
 	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // Region and Zone are where the simulated EC2 says it is.
@@ -42,7 +43,7 @@ const Namespace = "slotwise-system"
 // ConfigMap is what users configure, and what AWS's managed controller reads on EKS.
 var ConfigMap = types.NamespacedName{Namespace: "kube-system", Name: "amazon-vpc-cni"}
 
-// Options are what may differ between beds.
+// Options are what may differ between environments.
 type Options struct {
 	controlplane.Options
 	EC2 ec2sim.Options
@@ -59,8 +60,8 @@ type Options struct {
 	Progress func(what string)
 }
 
-// Bed is the running system.
-type Bed struct {
+// Env is the running environment.
+type Env struct {
 	*controlplane.Cluster
 	EC2       *ec2sim.Server
 	Kube      client.Client // may do everything
@@ -72,6 +73,8 @@ type Bed struct {
 	args     []string
 	binary   string
 	endpoint string                          // of EC2
+	witness  *witness.Witness                // nil before Watch
+	prefixes bool                            // the mode that the ConfigMap asks for
 	at       struct{ extender, webhook int } // the ports at which Slotwise is reached
 
 	services     []*service
@@ -80,80 +83,80 @@ type Bed struct {
 
 // Start brings everything up and returns once pods can be scheduled. Slotwise
 // is on, and in secondary IP mode unless Settings say otherwise.
-func Start(ctx context.Context, o Options) (_ *Bed, err error) {
+func Start(ctx context.Context, o Options) (_ *Env, err error) {
 	if o.Overlay == (Overlay{}) {
 		o.Overlay = SelfManaged
 	}
-	b := &Bed{overlay: o.Overlay, args: o.Args, EC2: ec2sim.New(o.EC2), stopWatching: func() {}}
+	e := &Env{overlay: o.Overlay, args: o.Args, EC2: ec2sim.New(o.EC2), stopWatching: func() {}}
 	say := o.Progress
 	if say == nil {
 		say = func(string) {}
 	}
 	defer func() {
 		if err != nil {
-			err = b.Fail(err)
+			err = e.Fail(err)
 		}
 	}()
 	say("starting etcd, kube-apiserver and kubelets")
-	if b.Cluster, err = controlplane.Start(ctx, o.Options); err != nil {
+	if e.Cluster, err = controlplane.Start(ctx, o.Options); err != nil {
 		return nil, err
 	}
-	if b.endpoint, err = b.EC2.Start("127.0.0.1:0"); err != nil {
+	if e.endpoint, err = e.EC2.Start("127.0.0.1:0"); err != nil {
 		return nil, err
 	}
-	if err := b.EC2.AddSubnet(Subnet, Zone, netip.MustParsePrefix("10.0.0.0/20")); err != nil {
+	if err := e.EC2.AddSubnet(Subnet, Zone, netip.MustParsePrefix("10.0.0.0/20")); err != nil {
 		return nil, err
 	}
-	if b.Kube, err = client.New(b.Admin, client.Options{}); err != nil {
+	if e.Kube, err = client.New(e.Admin, client.Options{}); err != nil {
 		return nil, err
 	}
 	say("building slotwise")
-	if b.binary, err = build(ctx, b.Dir); err != nil {
+	if e.binary, err = build(ctx, e.Dir); err != nil {
 		return nil, err
 	}
 	say("installing manifests/ and starting slotwise")
-	if err := b.newReplicas(max(1, o.Replicas)); err != nil {
+	if err := e.newReplicas(max(1, o.Replicas)); err != nil {
 		return nil, err
 	}
-	if err := b.startServices(); err != nil {
+	if err := e.startServices(); err != nil {
 		return nil, err
 	}
-	if err := b.install(ctx); err != nil {
+	if err := e.install(ctx); err != nil {
 		return nil, err
 	}
 	data := map[string]string{"enable-windows-ipam": "true"}
 	maps.Copy(data, o.Settings)
-	if err := b.Configure(ctx, data); err != nil {
+	if err := e.Configure(ctx, data); err != nil {
 		return nil, err
 	}
-	if err := b.StartSlotwise(ctx); err != nil {
+	if err := e.StartSlotwise(ctx); err != nil {
 		return nil, err
 	}
 	say("starting kube-scheduler")
-	err = b.StartScheduler(ctx)
-	return b, err
+	err = e.StartScheduler(ctx)
+	return e, err
 }
 
 // Fail ends everything, and keeps the logs and names them in the error.
-func (b *Bed) Fail(err error) error {
-	if b.Cluster == nil {
-		return errors.Join(err, b.Stop())
+func (e *Env) Fail(err error) error {
+	if e.Cluster == nil {
+		return errors.Join(err, e.Stop())
 	}
-	b.Keep()
-	return errors.Join(fmt.Errorf("%w (logs in %s)", err, b.LogDir()), b.Stop())
+	e.Keep()
+	return errors.Join(fmt.Errorf("%w (logs in %s)", err, e.LogDir()), e.Stop())
 }
 
 // Stop ends everything.
-func (b *Bed) Stop() error {
+func (e *Env) Stop() error {
 	var errs []error
-	b.stopWatching()
-	for _, s := range b.services {
+	e.stopWatching()
+	for _, s := range e.services {
 		errs = append(errs, s.close())
 	}
-	if b.Cluster != nil {
-		errs = append(errs, b.Cluster.Stop())
+	if e.Cluster != nil {
+		errs = append(errs, e.Cluster.Stop())
 	}
-	b.EC2.Close()
+	e.EC2.Close()
 	return errors.Join(errs...)
 }
 
@@ -182,9 +185,9 @@ var awsCredentials = []string{"AWS_ACCESS_KEY_ID=AKIDSIMULATED", "AWS_SECRET_ACC
 
 // RunSlotwise runs one of the program's other commands, as an administrator,
 // and returns what it prints.
-func (b *Bed) RunSlotwise(ctx context.Context, args ...string) (string, error) {
-	args = append(args, "--kubeconfig="+b.AdminKubeconfig, "--aws-region="+Region, "--ec2-endpoint="+b.endpoint)
-	cmd := exec.CommandContext(ctx, b.binary, args...)
+func (e *Env) RunSlotwise(ctx context.Context, args ...string) (string, error) {
+	args = append(args, "--kubeconfig="+e.AdminKubeconfig, "--aws-region="+Region, "--ec2-endpoint="+e.endpoint)
+	cmd := exec.CommandContext(ctx, e.binary, args...)
 	cmd.Env = append(os.Environ(), awsCredentials...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -1,4 +1,4 @@
-package bed
+package testenv
 
 import (
 	"context"
@@ -27,15 +27,15 @@ type Replica struct {
 	// start on.
 	Args []string
 
-	bed   *Bed
+	env   *Env
 	ports struct{ extender, webhook, metrics, health int }
 	ready atomic.Bool // as its readiness probe sees it
 }
 
 // newReplicas chooses the names and ports of n replicas.
-func (b *Bed) newReplicas(n int) error {
+func (e *Env) newReplicas(n int) error {
 	for i := range n {
-		r := &Replica{Name: "slotwise", bed: b}
+		r := &Replica{Name: "slotwise", env: e}
 		if n > 1 {
 			r.Name += "-" + strconv.Itoa(i)
 		}
@@ -45,16 +45,16 @@ func (b *Bed) newReplicas(n int) error {
 				return err
 			}
 		}
-		b.Replicas = append(b.Replicas, r)
+		e.Replicas = append(e.Replicas, r)
 	}
-	b.Slotwise = b.Replicas[0]
+	e.Slotwise = e.Replicas[0]
 	return nil
 }
 
 // StartSlotwise starts the replicas that do not run, and returns once one of
 // them leads and serves.
-func (b *Bed) StartSlotwise(ctx context.Context) error {
-	for _, r := range b.Replicas {
+func (e *Env) StartSlotwise(ctx context.Context) error {
+	for _, r := range e.Replicas {
 		if r.Runs() {
 			continue
 		}
@@ -62,15 +62,15 @@ func (b *Bed) StartSlotwise(ctx context.Context) error {
 			return err
 		}
 	}
-	return b.Until(ctx, "Slotwise leads", func(ctx context.Context) error {
-		_, err := b.Leader(ctx)
+	return e.Until(ctx, "Slotwise leads", func(ctx context.Context) error {
+		_, err := e.Leader(ctx)
 		return err
 	})
 }
 
 // Leader is the replica that holds the lease and serves the extender.
-func (b *Bed) Leader(ctx context.Context) (*Replica, error) {
-	for _, r := range b.Replicas {
+func (e *Env) Leader(ctx context.Context) (*Replica, error) {
+	for _, r := range e.Replicas {
 		if r.leads(ctx) {
 			return r, nil
 		}
@@ -79,35 +79,35 @@ func (b *Bed) Leader(ctx context.Context) (*Replica, error) {
 }
 
 // Metrics is what the first replica shows to Prometheus.
-func (b *Bed) Metrics(ctx context.Context) (string, error) { return b.Slotwise.Metrics(ctx) }
+func (e *Env) Metrics(ctx context.Context) (string, error) { return e.Slotwise.Metrics(ctx) }
 
 // Start starts the program, as Slotwise's own ServiceAccount, and returns once
 // it is ready; it need not lead.
 func (r *Replica) Start(ctx context.Context) error {
-	kubeconfig, err := r.bed.ServiceAccountKubeconfig(ctx, Namespace, "slotwise")
+	kubeconfig, err := r.env.ServiceAccountKubeconfig(ctx, Namespace, "slotwise")
 	if err != nil {
 		return err
 	}
-	args := append(slices.Clone(r.bed.args),
+	args := append(slices.Clone(r.env.args),
 		"--kubeconfig="+kubeconfig,
 		"--namespace="+Namespace,
 		"--aws-region="+Region,
-		"--ec2-endpoint="+r.bed.endpoint,
+		"--ec2-endpoint="+r.env.endpoint,
 		"--extender-address="+loopback(r.ports.extender),
 		"--webhook-port="+strconv.Itoa(r.ports.webhook),
 		"--metrics-address="+loopback(r.ports.metrics),
 		"--health-address="+loopback(r.ports.health),
 		"--cert-names=localhost",
 	)
-	if len(r.bed.Replicas) > 1 {
+	if len(r.env.Replicas) > 1 {
 		if err := r.createPod(ctx); err != nil {
 			return err
 		}
 		args = append(args, "--pod-name="+r.Name)
 	}
-	r.Process, err = r.bed.Run(ctx, controlplane.Command{
+	r.Process, err = r.env.Run(ctx, controlplane.Command{
 		Name:  r.Name,
-		Path:  r.bed.binary,
+		Path:  r.env.binary,
 		Args:  append(args, r.Args...),
 		Env:   awsCredentials,
 		Ready: r.probe,
@@ -182,21 +182,21 @@ func (r *Replica) keepReady(p *controlplane.Process) {
 // node that does not exist, so no kubelet touches it.
 func (r *Replica) createPod(ctx context.Context) error {
 	var d appsv1.Deployment
-	if err := r.bed.Kube.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: "slotwise"}, &d); err != nil {
+	if err := r.env.Kube.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: "slotwise"}, &d); err != nil {
 		return err
 	}
 	p := &corev1.Pod{ObjectMeta: d.Spec.Template.ObjectMeta, Spec: d.Spec.Template.Spec}
 	p.Namespace, p.Name = Namespace, r.Name
 	p.Spec.NodeName, p.Spec.NodeSelector = "control-plane", nil
-	if err := client.IgnoreAlreadyExists(r.bed.Kube.Create(ctx, p)); err != nil {
+	if err := client.IgnoreAlreadyExists(r.env.Kube.Create(ctx, p)); err != nil {
 		return fmt.Errorf("create the pod of %s: %w", r.Name, err)
 	}
 	return nil
 }
 
 // AwaitLeading waits until a replica leads, as it does once all others have ended.
-func (b *Bed) AwaitLeading(ctx context.Context, r *Replica) error {
-	return b.Until(ctx, r.Name+" leads", func(ctx context.Context) error {
+func (e *Env) AwaitLeading(ctx context.Context, r *Replica) error {
+	return e.Until(ctx, r.Name+" leads", func(ctx context.Context) error {
 		if !r.leads(ctx) {
 			return errors.New("it does not")
 		}

@@ -1,4 +1,4 @@
-package bed
+package testenv
 
 import (
 	"bytes"
@@ -25,8 +25,8 @@ type Extender struct {
 }
 
 // Extender makes a client of a replica's extender.
-func (b *Bed) Extender(ctx context.Context, r *Replica) (*Extender, error) {
-	dir, err := b.clientCertificate(ctx)
+func (e *Env) Extender(ctx context.Context, r *Replica) (*Extender, error) {
+	dir, err := e.clientCertificate(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package bed
+package testenv
 
 import (
 	"context"
@@ -27,8 +27,8 @@ import (
 // install applies the manifests, and takes over the arguments of slotwise. Only
 // the webhook's address differs: a URL instead of a Service. It is applied before
 // slotwise is there to answer: in here nobody creates pods so early.
-func (b *Bed) install(ctx context.Context) error {
-	objects, err := manifests.Build(b.overlay.kustomization)
+func (e *Env) install(ctx context.Context) error {
+	objects, err := manifests.Build(e.overlay.kustomization)
 	if err != nil {
 		return err
 	}
@@ -36,22 +36,22 @@ func (b *Bed) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.args = append(shipped, b.args...)
-	webhook, err := manifests.Build(b.overlay.webhook)
+	e.args = append(shipped, e.args...)
+	webhook, err := manifests.Build(e.overlay.webhook)
 	if err != nil {
 		return err
 	}
-	if err := manifests.RedirectWebhook(webhook, "https://"+loopback(b.at.webhook), nil); err != nil {
+	if err := manifests.RedirectWebhook(webhook, "https://"+loopback(e.at.webhook), nil); err != nil {
 		return err
 	}
-	return manifests.Apply(ctx, b.Kube, append(objects, webhook...))
+	return manifests.Apply(ctx, e.Kube, append(objects, webhook...))
 }
 
 // StartScheduler starts a kube-scheduler with the configuration as shipped: only
 // the extender's URL and the paths of the certificates differ. One that runs in
 // the cluster acts as its ServiceAccount, and has its election.
-func (b *Bed) StartScheduler(ctx context.Context) error {
-	shipped, err := manifests.File(b.overlay.schedulerConfig)
+func (e *Env) StartScheduler(ctx context.Context) error {
+	shipped, err := manifests.File(e.overlay.schedulerConfig)
 	if err != nil {
 		return err
 	}
@@ -59,12 +59,12 @@ func (b *Bed) StartScheduler(ctx context.Context) error {
 	if err := yaml.Unmarshal(shipped, &config); err != nil {
 		return err
 	}
-	dir, err := b.clientCertificate(ctx)
+	dir, err := e.clientCertificate(ctx)
 	if err != nil {
 		return err
 	}
 	extender := config["extenders"].([]any)[0].(map[string]any)
-	extender["urlPrefix"] = "https://" + loopback(b.at.extender)
+	extender["urlPrefix"] = "https://" + loopback(e.at.extender)
 	extender["tlsConfig"] = map[string]any{
 		"caFile":   filepath.Join(dir, "ca.crt"),
 		"certFile": filepath.Join(dir, corev1.TLSCertKey),
@@ -75,26 +75,26 @@ func (b *Bed) StartScheduler(ctx context.Context) error {
 		return err
 	}
 	s := controlplane.Scheduler{Config: text}
-	if account := b.overlay.schedulerAccount; account != "" {
+	if account := e.overlay.schedulerAccount; account != "" {
 		s.Name, s.LeaderElection = account, true
-		if s.Kubeconfig, err = b.ServiceAccountKubeconfig(ctx, Namespace, account); err != nil {
+		if s.Kubeconfig, err = e.ServiceAccountKubeconfig(ctx, Namespace, account); err != nil {
 			return err
 		}
 	}
-	b.Scheduler, err = b.Cluster.StartScheduler(ctx, s)
+	e.Scheduler, err = e.Cluster.StartScheduler(ctx, s)
 	return err
 }
 
 // clientCertificate copies the scheduler's client certificate out of its
 // Secret, as the installation guide has an administrator do.
-func (b *Bed) clientCertificate(ctx context.Context) (dir string, err error) {
-	dir = filepath.Join(b.Dir, "scheduler-client")
+func (e *Env) clientCertificate(ctx context.Context) (dir string, err error) {
+	dir = filepath.Join(e.Dir, "scheduler-client")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
 	var secret corev1.Secret
 	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
-		err := b.Kube.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: "slotwise-scheduler-client"}, &secret)
+		err := e.Kube.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: "slotwise-scheduler-client"}, &secret)
 		return len(secret.Data[corev1.TLSCertKey]) > 0, client.IgnoreNotFound(err)
 	})
 	if err != nil {
@@ -110,35 +110,38 @@ func (b *Bed) clientCertificate(ctx context.Context) (dir string, err error) {
 
 // Configure writes the ConfigMap that users configure, all of its data. What the guard
 // on settings refuses is written without it: such a value may be older than the guard.
-func (b *Bed) Configure(ctx context.Context, data map[string]string) error {
+func (e *Env) Configure(ctx context.Context, data map[string]string) error {
 	cm := &corev1.ConfigMap{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
-		ObjectMeta: metav1.ObjectMeta{Namespace: b.overlay.configMap.Namespace, Name: b.overlay.configMap.Name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: e.overlay.configMap.Namespace, Name: e.overlay.configMap.Name},
 	}
-	err := b.Kube.Create(ctx, cm.DeepCopy())
+	err := e.Kube.Create(ctx, cm.DeepCopy())
 	if client.IgnoreAlreadyExists(err) != nil {
 		return err
 	}
-	if err := b.Kube.Get(ctx, b.overlay.configMap, cm); err != nil {
+	if err := e.Kube.Get(ctx, e.overlay.configMap, cm); err != nil {
 		return err
 	}
 	cm.Data = data
-	err = b.Kube.Update(ctx, cm)
+	err = e.Kube.Update(ctx, cm)
 	if apierrors.IsInvalid(err) {
-		return b.updateUnguarded(ctx, cm)
+		err = e.updateUnguarded(ctx, cm)
+	}
+	if err == nil {
+		e.configured(data)
 	}
 	return err
 }
 
 // updateUnguarded takes the guard on settings away for good, and waits until the API
 // server no longer goes by it.
-func (b *Bed) updateUnguarded(ctx context.Context, cm *corev1.ConfigMap) error {
+func (e *Env) updateUnguarded(ctx context.Context, cm *corev1.ConfigMap) error {
 	guard := &admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "slotwise-settings-guard"}}
-	if err := client.IgnoreNotFound(b.Kube.Delete(ctx, guard)); err != nil {
+	if err := client.IgnoreNotFound(e.Kube.Delete(ctx, guard)); err != nil {
 		return err
 	}
 	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, timeout, true, func(ctx context.Context) (bool, error) {
-		err := b.Kube.Update(ctx, cm)
+		err := e.Kube.Update(ctx, cm)
 		if apierrors.IsInvalid(err) {
 			return false, nil
 		}
@@ -147,14 +150,14 @@ func (b *Bed) updateUnguarded(ctx context.Context, cm *corev1.ConfigMap) error {
 }
 
 // PrefixMode turns prefix delegation on or off.
-func (b *Bed) PrefixMode(ctx context.Context, on bool) error {
-	return b.Configure(ctx, map[string]string{
+func (e *Env) PrefixMode(ctx context.Context, on bool) error {
+	return e.Configure(ctx, map[string]string{
 		"enable-windows-ipam":              "true",
 		"enable-windows-prefix-delegation": strconv.FormatBool(on),
 	})
 }
 
-// local reaches processes of this bed.
+// local reaches processes of this environment.
 var local = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 	DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13},
 }}

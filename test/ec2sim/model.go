@@ -74,9 +74,9 @@ func (s Slots) ranges() []netip.Prefix {
 	return append(ranges, s.Prefixes...)
 }
 
-// world is everything there is in the simulated EC2. It has no lock; the
+// model is everything there is in the simulated EC2. It has no lock; the
 // Server has.
-type world struct {
+type model struct {
 	subnets    map[string]*subnet
 	interfaces map[string]*networkInterface
 	instances  map[string]*instance
@@ -128,8 +128,8 @@ type instance struct {
 	terminated history[bool]
 }
 
-func newWorld(types []Type, reuse Reuse) *world {
-	w := &world{
+func newModel(types []Type, reuse Reuse) *model {
+	m := &model{
 		subnets:    map[string]*subnet{},
 		interfaces: map[string]*networkInterface{},
 		instances:  map[string]*instance{},
@@ -137,40 +137,40 @@ func newWorld(types []Type, reuse Reuse) *world {
 		reuse:      reuse,
 	}
 	for _, t := range types {
-		w.types[t.Name] = t
+		m.types[t.Name] = t
 	}
-	return w
+	return m
 }
 
-func (w *world) newID(kind string) string {
-	w.made++
-	return fmt.Sprintf("%s-%017x", kind, w.made)
+func (m *model) newID(kind string) string {
+	m.made++
+	return fmt.Sprintf("%s-%017x", kind, m.made)
 }
 
-func (w *world) addSubnet(id, zone string, cidr netip.Prefix) error {
+func (m *model) addSubnet(id, zone string, cidr netip.Prefix) error {
 	if !cidr.Addr().Is4() || cidr != cidr.Masked() || cidr.Bits() < 16 || cidr.Bits() > 28 {
 		return fmt.Errorf("subnet %s: %s is no IPv4 block between /16 and /28", id, cidr)
 	}
-	for _, other := range w.subnets {
+	for _, other := range m.subnets {
 		if other.id == id || other.space.cidr.Overlaps(cidr) {
 			return fmt.Errorf("subnet %s %s: there is %s %s already", id, cidr, other.id, other.space.cidr)
 		}
 	}
 	s := &subnet{id: id, zone: zone, space: newSpace(cidr)}
 	s.available.set(time.Now(), s.space.available)
-	w.subnets[id] = s
+	m.subnets[id] = s
 	return nil
 }
 
-func (w *world) subnet(id string) (*subnet, error) {
-	if s, ok := w.subnets[id]; ok {
+func (m *model) subnet(id string) (*subnet, error) {
+	if s, ok := m.subnets[id]; ok {
 		return s, nil
 	}
 	return nil, refuse(CodeInvalidSubnet, "The subnet ID '%s' does not exist", id)
 }
 
-func (w *world) addReservation(subnetID string, cidr netip.Prefix, kind ReservationKind) (string, error) {
-	s, err := w.subnet(subnetID)
+func (m *model) addReservation(subnetID string, cidr netip.Prefix, kind ReservationKind) (string, error) {
+	s, err := m.subnet(subnetID)
 	if err != nil {
 		return "", err
 	}
@@ -184,15 +184,15 @@ func (w *world) addReservation(subnetID string, cidr netip.Prefix, kind Reservat
 	if slices.ContainsFunc(s.reservations, func(r reservation) bool { return r.cidr.Overlaps(cidr) }) {
 		return "", refuse(CodeInvalidValue, "%s overlaps another reservation", cidr)
 	}
-	r := reservation{id: w.newID("scr"), cidr: cidr, kind: kind}
+	r := reservation{id: m.newID("scr"), cidr: cidr, kind: kind}
 	s.reservations = append(s.reservations, r)
 	s.space.reserve(cidr, use)
 	s.available.set(time.Now(), s.space.available)
 	return r.id, nil
 }
 
-func (w *world) removeReservation(id string) error {
-	for _, s := range w.subnets {
+func (m *model) removeReservation(id string) error {
+	for _, s := range m.subnets {
 		i := slices.IndexFunc(s.reservations, func(r reservation) bool { return r.id == id })
 		if i < 0 {
 			continue
@@ -205,27 +205,27 @@ func (w *world) removeReservation(id string) error {
 	return refuse(CodeInvalidValue, "there is no reservation %s", id)
 }
 
-func (w *world) addInstance(i Instance) (*networkInterface, error) {
-	kind, ok := w.types[i.Type]
+func (m *model) addInstance(i Instance) (*networkInterface, error) {
+	kind, ok := m.types[i.Type]
 	if !ok {
 		return nil, refuse(CodeInvalidInstanceType, "Invalid instance type: %s", i.Type)
 	}
-	if w.instances[i.ID] != nil || i.ID == "" {
+	if m.instances[i.ID] != nil || i.ID == "" {
 		return nil, fmt.Errorf("instance %q: it needs an id of its own", i.ID)
 	}
-	s, err := w.subnet(i.Subnet)
+	s, err := m.subnet(i.Subnet)
 	if err != nil {
 		return nil, err
 	}
 	vm := &instance{id: i.ID, kind: kind, subnet: s, launched: time.Now()}
-	eni, err := w.addInterface(s, vm, 0, i.Address)
+	eni, err := m.addInterface(s, vm, 0, i.Address)
 	if err != nil {
 		return nil, err
 	}
 	vm.address = eni.primary
 	vm.dnsName = cmp.Or(i.DNSName, ipName(eni.primary, s.zone))
 	vm.terminated.set(vm.launched, false)
-	w.instances[i.ID] = vm
+	m.instances[i.ID] = vm
 	return eni, nil
 }
 
@@ -241,15 +241,15 @@ func ipName(a netip.Addr, zone string) string {
 
 // addInterface makes an interface at primary, or at an address that EC2
 // chooses. Where vm is nil it belongs to somebody else, and has no limit.
-func (w *world) addInterface(s *subnet, vm *instance, device int, primary netip.Addr) (*networkInterface, error) {
-	eni := &networkInterface{id: w.newID("eni"), subnet: s, instance: vm, device: device, attached: time.Now()}
+func (m *model) addInterface(s *subnet, vm *instance, device int, primary netip.Addr) (*networkInterface, error) {
+	eni := &networkInterface{id: m.newID("eni"), subnet: s, instance: vm, device: device, attached: time.Now()}
 	if vm != nil {
 		if slices.ContainsFunc(vm.interfaces, func(o *networkInterface) bool { return o.device == device }) {
 			return nil, fmt.Errorf("instance %s has an interface at device index %d already", vm.id, device)
 		}
 	}
 	var err error
-	if eni.primary, err = s.choosePrimary(primary, w.reuse); err != nil {
+	if eni.primary, err = s.choosePrimary(primary, m.reuse); err != nil {
 		return nil, err
 	}
 	if vm != nil {
@@ -257,8 +257,8 @@ func (w *world) addInterface(s *subnet, vm *instance, device int, primary netip.
 	}
 	eni.mac = macOf(eni.id)
 	eni.slots.set(eni.attached, holding{})
-	w.interfaces[eni.id] = eni
-	w.claim(eni, []netip.Prefix{hostPrefix(eni.primary)}, byHand)
+	m.interfaces[eni.id] = eni
+	m.claim(eni, []netip.Prefix{hostPrefix(eni.primary)}, byOtherClient)
 	return eni, nil
 }
 
@@ -278,28 +278,28 @@ func (s *subnet) choosePrimary(wanted netip.Addr, order Reuse) (netip.Addr, erro
 
 // terminate ends an instance and deletes its interfaces. EC2 goes on showing
 // it as terminated.
-func (w *world) terminate(id string) error {
-	vm := w.instances[id]
+func (m *model) terminate(id string) error {
+	vm := m.instances[id]
 	if vm == nil {
 		return refuse(CodeInvalidInstance, "The instance ID '%s' does not exist", id)
 	}
 	for _, eni := range vm.interfaces {
 		if !eni.slots.now().deleted {
-			w.deleteInterface(eni)
+			m.deleteInterface(eni)
 		}
 	}
 	vm.terminated.set(time.Now(), true)
 	return nil
 }
 
-func (w *world) deleteInterface(eni *networkInterface) {
+func (m *model) deleteInterface(eni *networkInterface) {
 	held := append(eni.slots.now().ranges(), hostPrefix(eni.primary))
 	eni.slots.set(time.Now(), holding{deleted: true})
-	w.release(eni, held, byHand)
+	m.release(eni, held, byOtherClient)
 }
 
-func (w *world) networkInterface(id string) (*networkInterface, error) {
-	if eni, ok := w.interfaces[id]; ok && !eni.slots.now().deleted {
+func (m *model) networkInterface(id string) (*networkInterface, error) {
+	if eni, ok := m.interfaces[id]; ok && !eni.slots.now().deleted {
 		return eni, nil
 	}
 	return nil, refuse(CodeInvalidInterface, "The networkInterface ID '%s' does not exist", id)
