@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// I1, I2, I3, I5, I6 and I10 on random histories: see world for what may happen.
+// I1, I2, I3, I5, I6 and I10 on random histories: see actions for what may happen.
 func TestInvariantsI1I2I3I5I6I10(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)

@@ -49,12 +49,16 @@ func follow(ctx context.Context, s *slotwise) *follower {
 	return f
 }
 
-// lead leads until ctx ends.
-func (f *follower) lead(ctx context.Context) {
+// lead leads until ctx ends. A part that ends before has the replica end, as
+// controller-runtime's manager does.
+func (f *follower) lead(ctx context.Context, end func()) {
 	f.leading.Store(true)
 	var label sync.WaitGroup
 	defer label.Wait()
-	label.Go(func() { holdLabel(ctx, f.s.env) })
+	label.Go(func() {
+		defer end()
+		holdLabel(ctx, f.s.env)
+	})
 	_ = controllers.Prime(ctx, f.cache, &f.settings, &f.nodes) // the cache has no error but that ctx has ended
 	_ = f.s.fleet.Run(ctx)
 }

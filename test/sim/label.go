@@ -15,7 +15,7 @@ const labelTimeout = 5 * time.Second
 // holdLabel marks the own pod until ctx ends, as leader.Label does.
 func holdLabel(ctx context.Context, e Environment) {
 	if setLabel(ctx, e, true) != nil {
-		return // the replica ends, as its manager would
+		return
 	}
 	<-ctx.Done()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), labelTimeout)

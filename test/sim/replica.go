@@ -115,6 +115,7 @@ func (r *replica) start() {
 	}
 	l.served = &scheduler.Replica{Handler: built.Handler(), Gate: p.Gate, Done: l.ended}
 	r.life = l
+	r.setReady(true)
 	p.Go(built.Run)
 	r.s.lasting.Go(func() { r.follow(l) })
 }
@@ -137,6 +138,7 @@ func (r *replica) follow(l *life) {
 		})
 	}
 	close(l.ended)
+	r.setReady(false)
 	r.s.forgetLink(l.link)
 	r.mu.Lock()
 	surprise := !l.planned
@@ -148,6 +150,19 @@ func (r *replica) follow(l *life) {
 		r.s.sleep(r.s.ctx, restarts)
 	}
 	r.start()
+}
+
+// setReady is what its kubelet tells of its pod, so that the Service leads nobody to a
+// container that does not run.
+func (r *replica) setReady(ready bool) {
+	status := corev1.ConditionFalse
+	if ready {
+		status = corev1.ConditionTrue
+	}
+	r.s.must(r.s.server.Pods().Change(types.NamespacedName{Namespace: systemNamespace, Name: r.name}, "", func(p *corev1.Pod) error {
+		p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: status}}
+		return nil
+	}))
 }
 
 // current is the life that it has; nil: it is down.
@@ -234,7 +249,7 @@ func (r *replica) partition(ctx context.Context, d time.Duration) {
 	if l == nil {
 		return
 	}
-	r.s.note(witness.Note{Text: l.identity + " is cut off from the API server", Harm: true})
+	r.s.note(witness.Note{Text: l.identity + " is cut off from the API server", Harm: true, Hinders: d})
 	l.link.Partition()
 	r.s.sleep(ctx, d)
 	l.link.Heal()

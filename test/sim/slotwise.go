@@ -92,7 +92,7 @@ func (s *slotwise) Run(ctx context.Context) {
 		Lock: s.lease, LeaseDuration: s.env.Lease, RenewDeadline: s.deadline, RetryPeriod: s.env.Retry,
 		ReleaseOnCancel: true, Name: "slotwise",
 		Callbacks: leaderelection.LeaderCallbacks{
-			OnStartedLeading: func(context.Context) { leading.Go(func() { cluster.lead(ctx) }) },
+			OnStartedLeading: func(context.Context) { leading.Go(func() { cluster.lead(ctx, cancel) }) },
 			OnStoppedLeading: cancel,
 		},
 	})

@@ -104,6 +104,7 @@ func onReplica(do func(context.Context, *replica, history.Step)) func(*system, h
 // weatherOf has all links be worse for a while.
 func weatherOf(worse func(*apiserver.Conditions, history.Step)) func(*system, history.Step) {
 	return func(s *system, x history.Step) {
+		s.note(witness.Note{Text: x.String(), Hinders: x.For.D()})
 		s.later(x.For.D(), s.worsen(func(c *apiserver.Conditions) { worse(c, x) }))
 	}
 }
@@ -179,7 +180,7 @@ func (s *system) unready(x history.Step) {
 }
 
 func (s *system) apiDown(x history.Step) {
-	s.note(witness.Note{Text: "the API server goes down", Harm: true})
+	s.note(witness.Note{Text: "the API server goes down", Harm: true, Hinders: x.For.D()})
 	s.server.Down()
 	s.later(x.For.D(), func() {
 		s.server.Up()
@@ -188,7 +189,7 @@ func (s *system) apiDown(x history.Step) {
 }
 
 func (s *system) apiFreeze(x history.Step) {
-	s.note(witness.Note{Text: "the API server freezes", Harm: true})
+	s.note(witness.Note{Text: "the API server freezes", Harm: true, Hinders: x.For.D()})
 	s.server.Freeze()
 	s.later(x.For.D(), func() {
 		s.server.Thaw()
@@ -197,6 +198,7 @@ func (s *system) apiFreeze(x history.Step) {
 }
 
 func (s *system) watchCut(x history.Step) {
+	s.note(witness.Note{Text: x.String(), Hinders: x.For.D()})
 	if x.Chance == 0 {
 		s.cutAll()
 		return

@@ -295,6 +295,16 @@ func TestJudge(t *testing.T) {
 		"rejected, and others had just set the capacity to 0": {
 			pods: []Life{rejectedLife}, changes: there, notes: []Note{{At: at(18), Node: "node-1"}},
 		},
+		"rejected, and Slotwise could not put the capacity right": {
+			pods: []Life{rejectedLife}, changes: there, notes: []Note{{At: at(3), Node: "node-1"}, {At: at(5), Hinders: 10 * time.Second}},
+		},
+		"rejected, and nobody led who could": {
+			pods: []Life{rejectedLife}, changes: there, notes: []Note{{At: at(3), Node: "node-1"}, {At: at(4), Harm: true}},
+		},
+		"I9: Slotwise was hindered before others set the capacity to 0": {
+			pods: []Life{rejectedLife.with(func(l *Life) { l.Alive, l.Ended = second(80)-1, second(80) })}, changes: there,
+			notes: []Note{{At: at(20), Hinders: 10 * time.Second}, {At: at(31), Node: "node-1"}}, want: []Kind{Rejected},
+		},
 		"I9: others had set another node's capacity to 0": {
 			pods: []Life{rejectedLife}, changes: there, notes: []Note{{At: at(18), Node: "node-2"}}, want: []Kind{Rejected},
 		},

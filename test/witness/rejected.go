@@ -14,6 +14,9 @@ const (
 	// repair is how long Slotwise and the kubelet may take until a capacity that
 	// somebody else has set is right again.
 	repair = 10 * time.Second
+	// takeover is how long it may take until somebody leads again after a leader came to
+	// harm: a lease, a try for it, and the reading of the state.
+	takeover = 30 * time.Second
 )
 
 // rejected finds pods that were bound through the extender and did not fit to their
@@ -33,12 +36,29 @@ func (e evidence) rejected() (found []Violation) {
 	return found
 }
 
+// repairing is since when what others have changed may not be right again at a time: longer
+// ago the longer Slotwise was hindered, or nobody led.
+func (e evidence) repairing(at time.Time) time.Time {
+	since := at.Add(-repair)
+	for i := len(e.notes) - 1; i >= 0; i-- {
+		n := e.notes[i]
+		end := n.At.Add(n.Hinders)
+		if n.Harm {
+			end = n.At.Add(takeover)
+		}
+		if n.At.Before(at) && end.After(since) && n.At.Add(-repair).Before(since) {
+			since = n.At.Add(-repair)
+		}
+	}
+	return since
+}
+
 // outrun says that a rejected pod met what its binding could not know: another pod that
 // came to the node past the extender within the same moment, or a capacity that somebody
 // else had just set to 0.
 func (e evidence) outrun(rejected Life) bool {
 	at := e.clock.NotBefore(rejected.Alive + 1)
-	if e.disturbed(e.eni(rejected), at.Add(-repair), at.Add(beside)) {
+	if e.disturbed(e.eni(rejected), e.repairing(at), at.Add(beside)) {
 		return true
 	}
 	bound := e.clock.NotBefore(rejected.Bound)

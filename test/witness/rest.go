@@ -102,7 +102,7 @@ func refusedLast(calls []ec2sim.Call) map[string]bool {
 
 // stuck tells of pods that wait although a node has an address left for them.
 func (s *scene) stuck(remaining map[string]int, scheduler string) (texts []string) {
-	waiting := map[string]int{} // by node that has room
+	waiting := map[string][]*corev1.Pod{} // by node that has room
 	for i := range s.Pods {
 		p := &s.Pods[i]
 		if p.Spec.NodeName != "" || p.Spec.SchedulerName != scheduler || p.DeletionTimestamp != nil {
@@ -114,16 +114,27 @@ func (s *scene) stuck(remaining map[string]int, scheduler string) (texts []strin
 				continue
 			}
 			if remaining[n.Name] > 0 && labels.SelectorFromSet(p.Spec.NodeSelector).Matches(labels.Set(n.Labels)) {
-				waiting[n.Name]++
+				waiting[n.Name] = append(waiting[n.Name], p)
 				break
 			}
 		}
 	}
-	for node, n := range waiting {
-		texts = append(texts, fmt.Sprintf("%d pods wait although %s has %d addresses left", n, node, remaining[node]))
+	for node, pods := range waiting {
+		texts = append(texts, fmt.Sprintf("%d pods wait although %s has %d addresses left: %s, %s",
+			len(pods), node, remaining[node], pods[0].Name, saidOf(pods[0])))
 	}
 	slices.Sort(texts)
 	return texts
+}
+
+// saidOf is why the scheduler has not bound a pod.
+func saidOf(p *corev1.Pod) string {
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodScheduled {
+			return c.Reason + ": " + c.Message
+		}
+	}
+	return "of which the scheduler says nothing"
 }
 
 // room is what a subnet can still give.

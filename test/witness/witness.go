@@ -46,6 +46,9 @@ type Note struct {
 	Thaw bool // of a leader that had been frozen for longer than its lease
 	// Node, where set, is one whose Node object or capacity somebody else has meddled with.
 	Node string
+	// Hinders is for how long it keeps Slotwise from hearing of what others do, and from
+	// putting it right: the API server is slow, loses requests, or is away.
+	Hinders time.Duration
 	// Hidden, where set, is a subnet of which so many more accounts use addresses that no
 	// describe shows; fewer, where Users is negative.
 	Hidden string

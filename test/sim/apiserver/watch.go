@@ -23,10 +23,9 @@ type watcher struct {
 
 	mu    sync.Mutex
 	queue []delivery
-	last  time.Time // when the last of the queue is due
 }
 
-// delivery is an event of a watch, and when it is due.
+// delivery is an event of a watch, and when it is due; in order, whichever is due first.
 type delivery struct {
 	event watch.Event
 	due   time.Time
@@ -164,13 +163,9 @@ func (w *watcher) offer(e Event) {
 	if !matters {
 		return
 	}
-	due := time.Now().Add(w.client.link.lag())
+	d := delivery{shown, time.Now().Add(w.client.link.lag())}
 	w.mu.Lock()
-	if due.Before(w.last) {
-		due = w.last // in order
-	}
-	w.last = due
-	w.queue = append(w.queue, delivery{shown, due})
+	w.queue = append(w.queue, d)
 	w.mu.Unlock()
 	select {
 	case w.wake <- struct{}{}:

@@ -36,22 +36,28 @@ func collect(w watch.Interface, within time.Duration) (seen []string) {
 func TestWatchOfAChoice(t *testing.T) {
 	bubble(t, func(t *testing.T, s *Server) {
 		c := dial(s, Healthy())
-		onNode := func(p *corev1.Pod) bool { return p.Spec.NodeName == "node" }
-		w, err := s.Pods().Via(c).Watch(t.Context(), ListOptions[*corev1.Pod]{Match: onNode})
+		chosen := func(p *corev1.Pod) bool { return p.Spec.NodeName == "node" && p.Labels["out"] == "" }
+		w, err := s.Pods().Via(c).Watch(t.Context(), ListOptions[*corev1.Pod]{Match: chosen})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer w.Stop()
-		for _, name := range []string{"a", "b"} {
+		for name, node := range map[string]string{"a": "node", "b": "another"} {
 			p := made(t, s.Pods(), newPod(name))
-			if err := c.Bind(t.Context(), Assignment{Pod: keyOf(p), Node: "node" + map[string]string{"b": "2"}[name]}); err != nil {
+			if err := c.Bind(t.Context(), Assignment{Pod: keyOf(p), Node: node}); err != nil {
 				t.Fatal(err)
+			}
+			for _, out := range []string{"", "yes", ""} {
+				label := func(p *corev1.Pod) error { p.Labels = map[string]string{"out": out}; return nil }
+				if _, err := s.Pods().Change(keyOf(p), "", label); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if err := s.Pods().Delete(keyOf(p), Deletion{Grace: Force()}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		want := []string{"ADDED a", "MODIFIED a", "DELETED a"}
+		want := []string{"ADDED a", "MODIFIED a", "DELETED a", "ADDED a", "MODIFIED a", "DELETED a"}
 		if seen := collect(w, time.Second); !slices.Equal(seen, want) {
 			t.Errorf("seen %q, want %q", seen, want)
 		}
@@ -103,6 +109,10 @@ func TestWatchFromAVersion(t *testing.T) {
 			t.Fatalf("within the history: %v", err)
 		}
 		w.Stop()
+		unlucky := s.Pods().Via(dial(s, Conditions{Expire: 1}))
+		if _, err = unlucky.Watch(t.Context(), ListOptions[*corev1.Pod]{Version: first.ResourceVersion}); !apierrors.IsResourceExpired(err) {
+			t.Errorf("within the history, of a server that does not have it: %v", err)
+		}
 		time.Sleep(2 * historyWindow)
 		for i := range historyLeast {
 			made(t, s.Pods(), newPod("later-"+strconv.Itoa(i)))

@@ -36,16 +36,20 @@ type life struct {
 // All pods are admitted as if they were new, those that run too, in the order of their
 // creation, against the Node as the watch shows it then. Those that do not fit have failed.
 func (m *Machine) Run(ctx context.Context, anew bool) {
-	m.up()
-	defer m.down()
-	if !m.register(ctx, anew) {
+	m.node.up()
+	defer m.node.down()
+	if !m.node.register(ctx, anew) {
 		return
 	}
 	k := &life{
 		m: m, ctx: ctx, pods: m.o.Server.Pods().Via(m.o.Client),
 		workers: map[types.UID]*worker{},
 	}
-	k.all.Go(func() { m.reportReady(ctx) })
+	k.all.Go(func() {
+		if sleep(ctx, m.dice.draw(m.o.Ready)) {
+			m.node.report(ctx, true)
+		}
+	})
 	k.follow()
 	k.all.Wait()
 }
@@ -85,7 +89,7 @@ func (k *life) seeNode(_, now *corev1.Node) {
 	k.mu.Lock()
 	k.node = now
 	k.mu.Unlock()
-	k.m.settle(k.ctx, now)
+	k.m.node.settle(k.ctx, now)
 }
 
 // seePod takes up a pod that is new on the node, has changed, or has gone. A pod is
@@ -122,7 +126,8 @@ func (k *life) forgetLocked(uid types.UID) {
 	k.first = slices.DeleteFunc(k.first, func(q *corev1.Pod) bool { return q.UID == uid })
 	if w := k.workers[uid]; w != nil {
 		delete(k.workers, uid)
-		w.gone()
+		w.end()
+		k.m.sandboxes.abandon(uid)
 	}
 }
 
@@ -145,7 +150,7 @@ func (k *life) addFirst() {
 	k.reject(rejected)
 	for _, uid := range slices.Sorted(maps.Keys(k.m.Addresses())) {
 		if !known[uid] {
-			k.m.abandon(uid)
+			k.m.sandboxes.abandon(uid)
 		}
 	}
 }
@@ -171,7 +176,7 @@ func (k *life) addLocked(p *corev1.Pod) []rejection {
 	w := newWorker(k, p)
 	k.workers[p.UID] = w
 	if ended(p) {
-		w.counts = k.m.sandbox(p.UID) != nil
+		w.counts = k.m.sandboxes.of(p.UID) != nil
 		k.all.Go(w.run)
 		return nil
 	}
@@ -184,7 +189,7 @@ func (k *life) addLocked(p *corev1.Pod) []rejection {
 	}
 	return []rejection{{w: w, Rejection: Rejection{
 		At: time.Now(), Pod: p, Reason: v.reason, Message: v.message, Known: k.node, Counted: counted,
-		Again: k.m.sandbox(p.UID) != nil,
+		Again: k.m.sandboxes.of(p.UID) != nil,
 	}}}
 }
 

@@ -3,6 +3,7 @@ package kubelet
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -25,17 +26,31 @@ const (
 	gracePeriod = 50 * time.Second
 )
 
+// ownNode is what a kubelet, and what the cluster does for it, write of its Node.
+type ownNode struct {
+	object *corev1.Node // as it registers it
+	server *apiserver.Server
+	client *apiserver.Client
+	dice   *dice
+
+	mu       sync.Mutex  // guards downtime
+	downtime *time.Timer // runs while no kubelet does; nil: none has run yet
+}
+
+func (o *ownNode) remote() apiserver.Remote[*corev1.Node] { return o.server.Nodes().Via(o.client) }
+
+func (o *ownNode) key() types.NamespacedName { return types.NamespacedName{Name: o.object.Name} }
+
 // register makes the Node, or takes over the one that is there (kubelet_node_status.go
 // tryRegisterWithAPIServer). It tries until it is done, less and less often; false: ctx
 // has ended.
-func (m *Machine) register(ctx context.Context, anew bool) bool {
-	nodes := m.o.Server.Nodes().Via(m.o.Client)
+func (o *ownNode) register(ctx context.Context, anew bool) bool {
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 7*time.Second) {
-		_, err := nodes.Create(ctx, m.initialNode())
+		_, err := o.remote().Create(ctx, o.initial())
 		if apierrors.IsAlreadyExists(err) {
 			err = nil
 			if anew {
-				_, err = nodes.Change(ctx, types.NamespacedName{Name: m.Name()}, "", zeroExtended)
+				_, err = o.remote().Change(ctx, o.key(), "", zeroExtended)
 			}
 		}
 		if err == nil {
@@ -47,10 +62,10 @@ func (m *Machine) register(ctx context.Context, anew bool) bool {
 	}
 }
 
-// initialNode is the Node as it is at first: not ready, with the taint that admission adds
+// initial is the Node as it is at first: not ready, with the taint that admission adds
 // (plugin/pkg/admission/nodetaint).
-func (m *Machine) initialNode() *corev1.Node {
-	n := m.o.Node.DeepCopy()
+func (o *ownNode) initial() *corev1.Node {
+	n := o.object.DeepCopy()
 	if n.Status.Allocatable == nil {
 		n.Status.Allocatable = n.Status.Capacity.DeepCopy()
 	}
@@ -75,21 +90,9 @@ func zeroExtended(n *corev1.Node) error {
 	return nil
 }
 
-// reportReady reports the Node ready some time after the start.
-func (m *Machine) reportReady(ctx context.Context) {
-	if sleep(ctx, m.draw(m.o.Ready)) {
-		m.insist(ctx, m.o.Server.Nodes().Via(m.o.Client), func(n *corev1.Node) error {
-			setReady(n, corev1.ConditionTrue, "KubeletReady")
-			dropTaints(n)
-			return nil
-		})
-	}
-}
-
-// SetReady has the running kubelet report its Node ready, or not, as when the container
-// runtime or the network is away. Pods go on.
-func (m *Machine) SetReady(ctx context.Context, ready bool) {
-	m.insist(ctx, m.o.Server.Nodes().Via(m.o.Client), func(n *corev1.Node) error {
+// report reports the Node ready or not, and has the node lifecycle controller follow.
+func (o *ownNode) report(ctx context.Context, ready bool) {
+	o.insist(ctx, func(n *corev1.Node) error {
 		if ready {
 			setReady(n, corev1.ConditionTrue, "KubeletReady")
 			dropTaints(n)
@@ -104,14 +107,14 @@ func (m *Machine) SetReady(ctx context.Context, ready bool) {
 // settle copies extended resources from capacity to allocatable where somebody has written
 // the one without the other, at the kubelet's next look at the Node, as it knew it then
 // (nodestatus/setters.go MachineInfo).
-func (m *Machine) settle(ctx context.Context, n *corev1.Node) {
-	if equality.Semantic.DeepEqual(extended(n.Status.Capacity), extended(n.Status.Allocatable)) {
+func (o *ownNode) settle(ctx context.Context, known *corev1.Node) {
+	if equality.Semantic.DeepEqual(extended(known.Status.Capacity), extended(known.Status.Allocatable)) {
 		return
 	}
-	time.AfterFunc(m.within(updateFrequency), func() {
-		m.insist(ctx, m.o.Server.Nodes().Via(m.o.Client), func(now *corev1.Node) error {
-			for name, n := range extended(n.Status.Capacity) {
-				now.Status.Allocatable[name] = n
+	time.AfterFunc(o.dice.within(updateFrequency), func() {
+		o.insist(ctx, func(n *corev1.Node) error {
+			for name, quantity := range extended(known.Status.Capacity) {
+				n.Status.Allocatable[name] = quantity
 			}
 			return nil
 		})
@@ -120,30 +123,30 @@ func (m *Machine) settle(ctx context.Context, n *corev1.Node) {
 
 func extended(list corev1.ResourceList) corev1.ResourceList {
 	some := corev1.ResourceList{}
-	for name, n := range list {
+	for name, quantity := range list {
 		if fit.Extended(name) {
-			some[name] = n
+			some[name] = quantity
 		}
 	}
 	return some
 }
 
 // up ends the time without a kubelet.
-func (m *Machine) up() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.downtime != nil {
-		m.downtime.Stop()
+func (o *ownNode) up() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.downtime != nil {
+		o.downtime.Stop()
 	}
 }
 
 // down begins it. After a while the node lifecycle controller sets the Node not ready.
-func (m *Machine) down() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.downtime = time.AfterFunc(gracePeriod, func() {
+func (o *ownNode) down() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.downtime = time.AfterFunc(gracePeriod, func() {
 		// A Node that has gone is no error.
-		_, _ = m.o.Server.Nodes().Change(types.NamespacedName{Name: m.Name()}, "", func(n *corev1.Node) error {
+		_, _ = o.server.Nodes().Change(o.key(), "", func(n *corev1.Node) error {
 			setReady(n, corev1.ConditionUnknown, "NodeStatusUnknown")
 			addTaint(n, corev1.TaintNodeUnreachable)
 			return nil
@@ -152,18 +155,25 @@ func (m *Machine) down() {
 }
 
 // insist changes the Node, as often as it takes. One that has gone needs no more.
-func (m *Machine) insist(ctx context.Context, nodes apiserver.Remote[*corev1.Node], change func(*corev1.Node) error) {
+func (o *ownNode) insist(ctx context.Context, change func(*corev1.Node) error) {
 	for ctx.Err() == nil {
-		_, err := nodes.Change(ctx, types.NamespacedName{Name: m.Name()}, "", change)
+		_, err := o.remote().Change(ctx, o.key(), "", change)
 		if err == nil || apierrors.IsNotFound(err) {
 			return
 		}
-		sleep(ctx, m.within(updateFrequency))
+		sleep(ctx, o.dice.within(updateFrequency))
 	}
 }
 
-// within draws a time up to d.
-func (m *Machine) within(d time.Duration) time.Duration { return m.draw(apiserver.Spread{Max: d}) }
+// hostIP is the address of the node; empty where it has none.
+func (o *ownNode) hostIP() string {
+	for _, a := range o.object.Status.Addresses {
+		if a.Type == corev1.NodeInternalIP {
+			return a.Address
+		}
+	}
+	return ""
+}
 
 func setReady(n *corev1.Node, status corev1.ConditionStatus, reason string) {
 	c := corev1.NodeCondition{Type: corev1.NodeReady, Status: status, Reason: reason, LastTransitionTime: metav1.Now()}
@@ -188,14 +198,4 @@ func dropTaints(n *corev1.Node) {
 	n.Spec.Taints = slices.DeleteFunc(slices.Clone(n.Spec.Taints), func(t corev1.Taint) bool {
 		return t.Key == corev1.TaintNodeNotReady || t.Key == corev1.TaintNodeUnreachable
 	})
-}
-
-// hostIP is the address of the node; empty where it has none.
-func (m *Machine) hostIP() string {
-	for _, a := range m.o.Node.Status.Addresses {
-		if a.Type == corev1.NodeInternalIP {
-			return a.Address
-		}
-	}
-	return ""
 }

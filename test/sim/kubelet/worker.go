@@ -29,7 +29,7 @@ type worker struct {
 func newWorker(k *life, p *corev1.Pod) *worker {
 	w := &worker{k: k, uid: p.UID, requests: fit.Requests(p), pod: p, changed: make(chan struct{}, 1)}
 	w.ctx, w.end = context.WithCancel(k.ctx)
-	w.report = &report{ctx: w.ctx, all: &k.all, pods: k.pods, pod: p, again: func() time.Duration { return k.m.within(syncPeriod) }}
+	w.report = &report{ctx: w.ctx, all: &k.all, pods: k.pods, pod: p, again: func() time.Duration { return k.m.dice.within(syncPeriod) }}
 	return w
 }
 
@@ -40,20 +40,6 @@ func (w *worker) see(p *corev1.Pod) {
 	case w.changed <- struct{}{}:
 	default:
 	}
-}
-
-// gone ends the worker of a pod whose object has gone, and its sandbox after it.
-func (w *worker) gone() {
-	w.end()
-	if w.k.m.sandbox(w.uid) != nil {
-		w.k.m.abandon(w.uid)
-	}
-}
-
-// abandon takes down a sandbox whose pod's object has gone, even if the kubelet's life
-// ends before.
-func (m *Machine) abandon(pod types.UID) {
-	time.AfterFunc(m.draw(m.o.Deletion), func() { m.tearDown(pod) })
 }
 
 func (w *worker) latest() *corev1.Pod {
@@ -74,8 +60,8 @@ func (w *worker) reject(v verdict) {
 // soon as the pod is deleted, or somebody writes that it has ended.
 func (w *worker) run() {
 	if !over(w.latest()) && w.sandbox() == nil && w.start() {
-		s := w.k.m.start(w.latest())
-		w.report.publish(runningStatus(s.address, w.k.m.hostIP()))
+		s := w.k.m.sandboxes.start(w.latest())
+		w.report.publish(runningStatus(s.address, w.k.m.node.hostIP()))
 	}
 	switch {
 	case w.completes():
@@ -91,7 +77,7 @@ func (w *worker) run() {
 	w.removeOnceDeleted()
 }
 
-func (w *worker) sandbox() *sandbox { return w.k.m.sandbox(w.uid) }
+func (w *worker) sandbox() *sandbox { return w.k.m.sandboxes.of(w.uid) }
 
 // start waits until the pod can start: once it has an address, and its image. It says
 // whether that came before its end.
@@ -114,7 +100,7 @@ func (w *worker) completes() bool {
 // thing (kubelet.go SyncTerminatingPod and SyncTerminatedPod).
 func (w *worker) tearDown() {
 	there := w.sandbox() != nil
-	if there && !w.sleep(w.teardown(w.k.m.o.Teardown)) {
+	if there && !sleep(w.ctx, w.teardown(w.k.m.o.Teardown)) {
 		return
 	}
 	w.tornDown()
@@ -127,7 +113,7 @@ func (w *worker) tearDown() {
 // period is over, its sandbox goes, and only then the API server is told of its end.
 func (w *worker) stop() {
 	p, started := w.latest(), w.sandbox() != nil
-	if started && !w.stopContainers(p) || !w.sleep(w.teardown(w.k.m.o.Deletion)) {
+	if started && !w.stopContainers(p) || !sleep(w.ctx, w.teardown(w.k.m.o.Deletion)) {
 		return
 	}
 	w.tornDown()
@@ -153,12 +139,12 @@ func (w *worker) stopContainers(p *corev1.Pod) bool {
 }
 
 func (w *worker) teardown(s apiserver.Spread) time.Duration {
-	return duration(w.latest(), TeardownAnnotation, w.k.m.draw(s))
+	return duration(w.latest(), TeardownAnnotation, w.k.m.dice.draw(s))
 }
 
 // tornDown has the pod count no more.
 func (w *worker) tornDown() {
-	w.k.m.tearDown(w.uid)
+	w.k.m.sandboxes.tearDown(w.uid)
 	w.k.mu.Lock()
 	defer w.k.mu.Unlock()
 	w.counts = false
@@ -200,5 +186,3 @@ func (w *worker) staysFor(d time.Duration) bool {
 	}
 	return false
 }
-
-func (w *worker) sleep(d time.Duration) bool { return sleep(w.ctx, d) }

@@ -97,6 +97,25 @@ func TestFreezeBeforeCheck(t *testing.T) {
 	})
 }
 
+// The answer of a look at the lease may be old when it is heard.
+func TestFreezeWithinCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(t.Context(), "replica")
+		held := p.Held(func() bool {
+			p.Freeze()
+			time.AfterFunc(time.Minute, p.Thaw)
+			return true
+		})
+		if start := time.Now(); !held() || time.Since(start) != time.Minute {
+			t.Errorf("heard after %v", time.Since(start))
+		}
+		p.Crash()
+		if held() {
+			t.Error("a process that has crashed holds its lease")
+		}
+	})
+}
+
 // A process that crashes after n effects has had these, and none more.
 func TestCrashBetweenEffects(t *testing.T) {
 	names := []string{"a", "b", "c", "d"}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	extenderv1 "k8s.io/kube-scheduler/extender/v1"
 
 	"slotwise.dev/slotwise/test/sim/apiserver"
@@ -34,21 +35,29 @@ type HTTPOptions struct {
 type HTTPExtender struct {
 	o HTTPOptions
 
-	// Of the goroutine that runs attempts, which sends a pod several times.
-	encoded *corev1.Pod
-	body    []byte
+	encoded map[types.UID]encoded // of the goroutine that runs attempts
 
 	mu     sync.Mutex // guards all below
 	random *rand.Rand
 	conn   *conn // the one connection that there is; nil: none
 }
 
+// encoded is a version of a pod as JSON. Each is sent several times: for filter and
+// prioritize, and again for each attempt that follows without a change of the pod.
+type encoded struct {
+	pod  *corev1.Pod
+	body []byte
+}
+
+// maxEncoded is how many are kept at the most.
+const maxEncoded = 256
+
 // NewHTTPExtender makes an HTTPExtender without a connection.
 func NewHTTPExtender(o HTTPOptions) *HTTPExtender {
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout
 	}
-	return &HTTPExtender{o: o, random: rand.New(rand.NewPCG(o.Seed, 1))}
+	return &HTTPExtender{o: o, encoded: map[types.UID]encoded{}, random: rand.New(rand.NewPCG(o.Seed, 1))}
 }
 
 // Filter is the verb of this name.
@@ -129,14 +138,19 @@ func (h *HTTPExtender) args(p *corev1.Pod, nodes []string) ([]byte, error) {
 	return append(body, `]}`...), nil
 }
 
-func (h *HTTPExtender) encode(p *corev1.Pod) (body []byte, err error) {
-	if h.encoded != p {
-		if h.body, err = json.Marshal(p); err != nil {
-			return nil, err
-		}
-		h.encoded = p
+func (h *HTTPExtender) encode(p *corev1.Pod) ([]byte, error) {
+	if x := h.encoded[p.UID]; x.pod == p {
+		return x.body, nil
 	}
-	return h.body, nil
+	body, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	if len(h.encoded) >= maxEncoded {
+		clear(h.encoded)
+	}
+	h.encoded[p.UID] = encoded{p, body}
+	return body, nil
 }
 
 // send sends a request over the connection, or over another one where that has ended, and

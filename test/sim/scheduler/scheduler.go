@@ -110,6 +110,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 	w := watches{s.memory, s.o.Name}
 	nodes := s.o.Server.Nodes().Via(s.o.Client).Informer(ctx, nil, w.seeNode)
 	pods := s.o.Server.Pods().Via(s.o.Client).Informer(ctx, lives, w.seePod)
+	defer func() { <-nodes.Ended(); <-pods.Ended() }()
 	for _, synced := range []<-chan struct{}{nodes.Synced(), pods.Synced()} {
 		select {
 		case <-ctx.Done():
