@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"slotwise.dev/slotwise/test/ec2sim"
 	"slotwise.dev/slotwise/test/testenv"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // The figures of the story. A t3.xlarge has 15 addresses per interface, of
@@ -33,10 +35,10 @@ const (
 // story is the demo while it is told.
 type story struct {
 	*testenv.Env
-	began    time.Time
-	observer *testenv.Observer
-	names    []string
-	enis     []string
+	began   time.Time
+	witness *witness.Witness
+	names   []string
+	enis    []string
 }
 
 func run(ctx context.Context, keep bool) (err error) {
@@ -55,7 +57,7 @@ func run(ctx context.Context, keep bool) (err error) {
 			err = s.Stop()
 		}
 	}()
-	s.observer = s.Observe(ctx)
+	s.witness = s.Watch(ctx, namespace)
 	for _, chapter := range []func(context.Context) error{
 		s.before, s.switched, s.flood, s.makeRoom, s.end,
 	} {
@@ -206,7 +208,12 @@ func (s *story) awaitTotal(ctx context.Context, want int) error {
 }
 
 func (s *story) end(context.Context) error {
-	bare := s.observer.Bare()
+	var bare []string
+	for _, l := range s.witness.Lives() {
+		if l.Bare > 0 {
+			bare = append(bare, l.Name)
+		}
+	}
 	calls, failed := s.EC2.Counts(), s.EC2.Errors()
 	s.say("the end")
 	fmt.Printf("\n      pods bound without an address, ever: %d\n      EC2 calls:\n", len(bare))
@@ -226,7 +233,13 @@ func (s *story) end(context.Context) error {
 	if len(bare) > 0 || errs > 0 {
 		return fmt.Errorf("bound without an address: %v; EC2 errors: %v", bare, failed)
 	}
-	return s.EC2.Check()
+	var broken error
+	for _, v := range s.witness.Violations() {
+		if v.Broken() {
+			broken = errors.Join(broken, errors.New(s.witness.History(v, s.began)))
+		}
+	}
+	return errors.Join(broken, s.EC2.Check())
 }
 
 func indent(text string) string {

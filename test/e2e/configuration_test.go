@@ -22,87 +22,87 @@ import (
 	"slotwise.dev/slotwise/test/testenv"
 )
 
-// TestConfiguration changes the ConfigMap of a running system, again and again.
+// TestConfiguration changes the ConfigMap of a running environment, again and again.
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
-	s := start(t, testenv.Options{})
-	t.Run("warm pools of secondary IPs", s.testWarmSecondaryIPs)
-	t.Run("values that cannot be read", s.testUnreadableValues)
-	t.Run("warm pools of prefixes", s.testWarmPrefixes)
+	e := start(t, testenv.Options{})
+	t.Run("warm pools of secondary IPs", e.testWarmSecondaryIPs)
+	t.Run("values that cannot be read", e.testUnreadableValues)
+	t.Run("warm pools of prefixes", e.testWarmPrefixes)
 	t.Run("off and on", func(t *testing.T) {
-		s.testOffAndOn(t, "switched",
+		e.testOffAndOn(t, "switched",
 			func(t *testing.T) {
-				check.Must(t, s.Configure(t.Context(), map[string]string{settings.KeyEnabled: "false"}))
+				check.Must(t, e.Configure(t.Context(), map[string]string{settings.KeyEnabled: "false"}))
 			},
-			func(t *testing.T) { s.configure(t) })
+			func(t *testing.T) { e.configure(t) })
 	})
 	t.Run("beside AWS's old controller", func(t *testing.T) {
-		s.testOffAndOn(t, "beside", s.addOldController, func(t *testing.T) {
-			check.Must(t, s.Kube.Delete(t.Context(), oldController()))
+		e.testOffAndOn(t, "beside", e.addOldController, func(t *testing.T) {
+			check.Must(t, e.Kube.Delete(t.Context(), oldController()))
 		})
 	})
-	s.noEC2Errors(t)
+	e.noEC2Errors(t)
 }
 
-// configure turns the system on with more settings.
-func (s *system) configure(t *testing.T, data ...map[string]string) {
+// configure turns Slotwise on with more settings.
+func (e *env) configure(t *testing.T, data ...map[string]string) {
 	t.Helper()
 	all := map[string]string{settings.KeyEnabled: "true"}
 	for _, more := range data {
 		maps.Copy(all, more)
 	}
-	check.Must(t, s.Configure(t.Context(), all))
+	check.Must(t, e.Configure(t.Context(), all))
 }
 
 // testUnreadableValues sets values that mean nothing: each is named in an event, and
 // what was in force before stays so.
-func (s *system) testUnreadableValues(t *testing.T) {
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), "misread", "t3.large", testenv.Subnet)))
-	s.configure(t, map[string]string{settings.KeyWarmIPTarget: "2"})
-	s.awaitBlocks(t, "misread", 0, 3) // the minimum
-	s.configure(t, map[string]string{settings.KeyMinimumIPTarget: "0", settings.KeyWarmIPTarget: "1"})
-	s.awaitBlocks(t, "misread", 0, 1)
+func (e *env) testUnreadableValues(t *testing.T) {
+	check.Must(t, check.ErrorOf(e.AddNode(t.Context(), "misread", "t3.large", testenv.Subnet)))
+	e.configure(t, map[string]string{settings.KeyWarmIPTarget: "2"})
+	e.awaitBlocks(t, "misread", 0, 3) // the minimum
+	e.configure(t, map[string]string{settings.KeyMinimumIPTarget: "0", settings.KeyWarmIPTarget: "1"})
+	e.awaitBlocks(t, "misread", 0, 1)
 
-	s.configure(t, map[string]string{settings.KeyMinimumIPTarget: "three", settings.KeyWarmIPTarget: "4 5", settings.KeyPrefixDelegation: "yes please"})
+	e.configure(t, map[string]string{settings.KeyMinimumIPTarget: "three", settings.KeyWarmIPTarget: "4 5", settings.KeyPrefixDelegation: "yes please"})
 	for _, want := range []string{`minimum-ip-target: "three"`, `warm-ip-target: "4 5"`, `enable-windows-prefix-delegation: "yes please"`} {
-		check.Must(t, s.AwaitEvent(t.Context(), "ConfigMap", testenv.ConfigMap.Namespace, testenv.ConfigMap.Name, events.ReasonInvalidSetting, want))
+		check.Must(t, e.AwaitEvent(t.Context(), "ConfigMap", testenv.ConfigMap.Namespace, testenv.ConfigMap.Name, events.ReasonInvalidSetting, want))
 	}
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), "misread-later", "t3.large", testenv.Subnet)))
-	s.awaitBlocks(t, "misread-later", 0, 1)
-	s.awaitBlocks(t, "misread", 0, 1)
+	check.Must(t, check.ErrorOf(e.AddNode(t.Context(), "misread-later", "t3.large", testenv.Subnet)))
+	e.awaitBlocks(t, "misread-later", 0, 1)
+	e.awaitBlocks(t, "misread", 0, 1)
 }
 
-// testOffAndOn lets pods come while the system is off, or acts as if it were:
+// testOffAndOn lets pods come while Slotwise is off, or acts as if it were:
 // nothing is given to them, and nothing asked of EC2. Once it is on again they
 // get their addresses by themselves: the one that is bound already, and the one
 // that the extender had turned away (I8).
-func (s *system) testOffAndOn(t *testing.T, node string, off, on func(*testing.T)) {
-	s.configure(t)
-	namespace := s.NewNamespace(t)
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.large", testenv.Subnet)))
-	s.awaitBlocks(t, node, 0, 3)
-	before := s.Interface(node).Addresses
+func (e *env) testOffAndOn(t *testing.T, node string, off, on func(*testing.T)) {
+	e.configure(t)
+	namespace := e.NewNamespace(t)
+	check.Must(t, check.ErrorOf(e.AddNode(t.Context(), node, "t3.large", testenv.Subnet)))
+	e.awaitBlocks(t, node, 0, 3)
+	before := e.Interface(node).Addresses
 
 	off(t)
-	s.awaitWebhook(t, namespace, false)
-	check.Must(t, s.CreatePods(t.Context(), namespace, "untouched", 1, testenv.OnNode(node)))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "asks", 1, testenv.OnNode(node), asking))
-	message, err := s.AwaitTurnedAway(t.Context(), namespace, 1)
+	e.awaitWebhook(t, namespace, false)
+	check.Must(t, e.CreatePods(t.Context(), namespace, "untouched", 1, testenv.OnNode(node)))
+	check.Must(t, e.CreatePods(t.Context(), namespace, "asks", 1, testenv.OnNode(node), asking))
+	message, err := e.AwaitTurnedAway(t.Context(), namespace, 1)
 	check.Must(t, err)
 	if !strings.Contains(message, "Windows IPAM is off") {
 		t.Errorf("the scheduler says %q, want it to say that Windows IPAM is off", message)
 	}
-	p := s.pod(t, namespace, "untouched-0")
+	p := e.pod(t, namespace, "untouched-0")
 	if a := p.Annotations[vpc.Annotation]; a != "" || p.Spec.NodeName == "" {
 		t.Errorf("untouched-0 is on node %q with address %q, want %s and none", p.Spec.NodeName, a, node)
 	}
-	if held := s.Interface(node).Addresses; !slices.Equal(held, before) {
-		t.Errorf("%s had %v before the system was off and has %v", node, before, held)
+	if held := e.Interface(node).Addresses; !slices.Equal(held, before) {
+		t.Errorf("%s had %v before Slotwise was off and has %v", node, before, held)
 	}
 
 	on(t)
-	check.Must(t, s.AwaitRunning(t.Context(), namespace, 2))
-	s.awaitWebhook(t, namespace, true)
+	check.Must(t, e.AwaitRunning(t.Context(), namespace, 2))
+	e.awaitWebhook(t, namespace, true)
 }
 
 // asking has a pod ask for an address as the webhook would have it do.
@@ -113,11 +113,11 @@ func asking(p *corev1.Pod) {
 
 // awaitWebhook waits until new Windows pods are made to ask for an address, or
 // no longer are.
-func (s *system) awaitWebhook(t *testing.T, namespace string, want bool) {
+func (e *env) awaitWebhook(t *testing.T, namespace string, want bool) {
 	t.Helper()
-	check.Must(t, s.Until(t.Context(), "the webhook knows the settings", func(ctx context.Context) error {
+	check.Must(t, e.Until(t.Context(), "the webhook knows the settings", func(ctx context.Context) error {
 		p := testenv.Pod(namespace, "trial")
-		if err := s.Kube.Create(ctx, p, client.DryRunAll); err != nil {
+		if err := e.Kube.Create(ctx, p, client.DryRunAll); err != nil {
 			return err
 		}
 		if _, asks := p.Spec.Containers[0].Resources.Requests[vpc.Resource]; asks != want {
@@ -128,9 +128,9 @@ func (s *system) awaitWebhook(t *testing.T, namespace string, want bool) {
 }
 
 // addOldController installs AWS's old controller, as far as Slotwise can tell.
-func (s *system) addOldController(t *testing.T) {
-	check.Must(t, s.Kube.Create(t.Context(), oldController()))
-	check.Must(t, s.AwaitEvent(t.Context(), "Deployment", config.OldController.Namespace, config.OldController.Name,
+func (e *env) addOldController(t *testing.T) {
+	check.Must(t, e.Kube.Create(t.Context(), oldController()))
+	check.Must(t, e.AwaitEvent(t.Context(), "Deployment", config.OldController.Namespace, config.OldController.Name,
 		events.ReasonOtherController, "acts as if it were off"))
 }
 

@@ -20,50 +20,58 @@ import (
 // and none before 30 s.
 func TestI2AddressRestsAfterItsPod(t *testing.T) {
 	t.Parallel()
+	e := shared(t)
+	// How pods end; each returns when the pod was alive for the last time, as somebody
+	// knows who cannot look inside.
+	ends := map[string]func(p *corev1.Pod) time.Time{
+		"deleted": func(p *corev1.Pod) time.Time {
+			now := time.Now()
+			check.Must(t, e.Kube.Delete(t.Context(), p, client.GracePeriodSeconds(0)))
+			return now
+		},
+		"fails": func(p *corev1.Pod) time.Time {
+			now := time.Now()
+			p.Status.Phase = corev1.PodFailed
+			check.Must(t, e.Kube.Status().Update(t.Context(), p))
+			return now
+		},
+		"succeeds": func(p *corev1.Pod) time.Time { // by itself
+			return p.Status.ContainerStatuses[0].State.Terminated.FinishedAt.Time
+		},
+	}
 	const (
-		node  = "resting"
-		fits  = 16 // one prefix
-		each  = 2  // pods that end in each way
-		ended = 3 * each
+		node = "resting"
+		fits = 16 // one prefix
+		each = 2  // pods that end in each way
 	)
-	s := shared(t)
-	namespace := s.namespace(t)
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, oneSlot.Name, testenv.Subnet)))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "stays", fits-ended, testenv.OnNode(node)))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "deleted", each, testenv.OnNode(node)))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "fails", each, testenv.OnNode(node)))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "job", each, testenv.OnNode(node), completeAfter(time.Second)))
-	s.awaitSucceeded(t, namespace, "job", each)
-	check.Must(t, s.AwaitRunning(t.Context(), namespace, fits-each))
+	ended := len(ends) * each
+	namespace := e.namespace(t)
+	check.Must(t, check.ErrorOf(e.AddNode(t.Context(), node, oneSlot.Name, testenv.Subnet)))
+	check.Must(t, e.CreatePods(t.Context(), namespace, "stays", fits-ended, testenv.OnNode(node)))
+	check.Must(t, e.CreatePods(t.Context(), namespace, "deleted", each, testenv.OnNode(node)))
+	check.Must(t, e.CreatePods(t.Context(), namespace, "fails", each, testenv.OnNode(node)))
+	check.Must(t, e.CreatePods(t.Context(), namespace, "succeeds", each, testenv.OnNode(node), completeAfter(time.Second)))
+	e.awaitSucceeded(t, namespace, "succeeds", each)
+	check.Must(t, e.AwaitRunning(t.Context(), namespace, fits-each))
 
-	// When the address of each pod that ends was in use for the last time, as
-	// somebody knows who cannot look inside.
-	inUse := map[netip.Addr]time.Time{}
-	for i := range each {
-		for _, name := range []string{"deleted", "fails", "job"} {
-			p := s.pod(t, namespace, fmt.Sprint(name, "-", i))
-			inUse[address(t, p)] = time.Now()
-			switch name {
-			case "deleted":
-				check.Must(t, s.Kube.Delete(t.Context(), p, client.GracePeriodSeconds(0)))
-			case "fails":
-				p.Status.Phase = corev1.PodFailed
-				check.Must(t, s.Kube.Status().Update(t.Context(), p))
-			case "job":
-				inUse[address(t, p)] = p.Status.ContainerStatuses[0].State.Terminated.FinishedAt.Time
-			}
+	lastUse := map[netip.Addr]time.Time{}
+	for name, end := range ends {
+		for i := range each {
+			p := e.pod(t, namespace, fmt.Sprint(name, "-", i))
+			a := address(t, p)
+			lastUse[a] = end(p)
 		}
 	}
-	check.Must(t, s.CreatePods(t.Context(), namespace, "next", ended, testenv.OnNode(node)))
-	check.Must(t, s.AwaitRunning(t.Context(), namespace, fits))
+	check.Must(t, e.CreatePods(t.Context(), namespace, "next", ended, testenv.OnNode(node)))
+	check.Must(t, e.AwaitRunning(t.Context(), namespace, fits))
 
 	for i := range ended {
-		p := s.pod(t, namespace, fmt.Sprint("next-", i))
-		last, ok := inUse[address(t, p)]
+		p := e.pod(t, namespace, fmt.Sprint("next-", i))
+		last, ok := lastUse[address(t, p)]
 		if rest := boundAt(p).Sub(last); !ok || rest < cooldown {
 			t.Errorf("%s got %s, which had rested %s, want one that rested %s at the least", p.Name, address(t, p), rest, cooldown)
 		}
-		delete(inUse, address(t, p))
+		delete(lastUse, address(t, p))
 	}
 }
 
@@ -75,12 +83,12 @@ func completeAfter(d time.Duration) func(*corev1.Pod) {
 }
 
 // awaitSucceeded waits until the pods name-0 to name-(n-1) have succeeded.
-func (s *system) awaitSucceeded(t *testing.T, namespace, name string, n int) {
+func (e *env) awaitSucceeded(t *testing.T, namespace, name string, n int) {
 	t.Helper()
 	for i := range n {
 		name := fmt.Sprint(name, "-", i)
-		check.Must(t, s.Until(t.Context(), name+" succeeds", func(context.Context) error {
-			if p := s.pod(t, namespace, name); p.Status.Phase != corev1.PodSucceeded {
+		check.Must(t, e.Until(t.Context(), name+" succeeds", func(context.Context) error {
+			if p := e.pod(t, namespace, name); p.Status.Phase != corev1.PodSucceeded {
 				return fmt.Errorf("it is %s", p.Status.Phase)
 			}
 			return nil

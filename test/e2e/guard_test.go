@@ -22,12 +22,12 @@ import (
 func TestGuardOfTheAddress(t *testing.T) {
 	t.Parallel()
 	const node = "guarded"
-	s := shared(t)
-	namespace := s.guarded(t, node)
-	check.Must(t, s.CreatePods(t.Context(), namespace, "waits", 1, testenv.OnNode("of-nowhere")))
-	before := s.pod(t, namespace, "runs-0").Annotations[vpc.Annotation]
+	e := shared(t)
+	namespace := e.guarded(t, node)
+	check.Must(t, e.CreatePods(t.Context(), namespace, "waits", 1, testenv.OnNode("of-nowhere")))
+	before := e.pod(t, namespace, "runs-0").Annotations[vpc.Annotation]
 
-	pods := s.Client.CoreV1().Pods(namespace)
+	pods := e.Client.CoreV1().Pods(namespace)
 	annotations := map[string]string{vpc.Annotation: "10.0.0.77/32"}
 	patch := func(pod, value string) error {
 		text := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%s}}}`, vpc.Annotation, value)
@@ -38,15 +38,15 @@ func TestGuardOfTheAddress(t *testing.T) {
 		"create with an address": func() error {
 			p := testenv.Pod(namespace, "forged")
 			p.Annotations = annotations
-			return s.Kube.Create(t.Context(), p)
+			return e.Kube.Create(t.Context(), p)
 		},
 		"set":    func() error { return patch("waits-0", `"10.0.0.77/32"`) },
 		"change": func() error { return patch("runs-0", `"10.0.0.77/32"`) },
 		"remove": func() error { return patch("runs-0", "null") },
 		"update": func() error {
-			p := s.pod(t, namespace, "runs-0")
+			p := e.pod(t, namespace, "runs-0")
 			p.Annotations = nil
-			return s.Kube.Update(t.Context(), p)
+			return e.Kube.Update(t.Context(), p)
 		},
 		"bind with an address": func() error {
 			return pods.Bind(t.Context(), &corev1.Binding{
@@ -59,10 +59,10 @@ func TestGuardOfTheAddress(t *testing.T) {
 			wantRefusal(t, attempt(), "the address that Slotwise has given to this pod")
 		})
 	}
-	if after := s.pod(t, namespace, "runs-0").Annotations[vpc.Annotation]; after != before {
+	if after := e.pod(t, namespace, "runs-0").Annotations[vpc.Annotation]; after != before {
 		t.Errorf("the address of runs-0 was %s and is %s", before, after)
 	}
-	if p := s.pod(t, namespace, "waits-0"); p.Spec.NodeName != "" || p.Annotations[vpc.Annotation] != "" {
+	if p := e.pod(t, namespace, "waits-0"); p.Spec.NodeName != "" || p.Annotations[vpc.Annotation] != "" {
 		t.Errorf("waits-0 is on node %q with address %q, want neither", p.Spec.NodeName, p.Annotations[vpc.Annotation])
 	}
 }
@@ -72,10 +72,10 @@ func TestGuardOfTheAddress(t *testing.T) {
 func TestGuardOfSlotwise(t *testing.T) {
 	t.Parallel()
 	const node = "kept"
-	s := shared(t)
-	namespace := s.guarded(t, node)
+	e := shared(t)
+	namespace := e.guarded(t, node)
 
-	slotwise := s.asSlotwise(t)
+	slotwise := e.asSlotwise(t)
 	for name, patch := range map[string]string{
 		"image":      `{"spec":{"containers":[{"name":"main","image":"evil"}]}}`,
 		"label":      `{"metadata":{"labels":{"app":"another"}}}`,
@@ -104,19 +104,19 @@ func TestGuardOfSlotwise(t *testing.T) {
 }
 
 // guarded adds a node and has the pod runs-0 run on it, in a namespace of its own.
-func (s *system) guarded(t *testing.T, node string) (namespace string) {
+func (e *env) guarded(t *testing.T, node string) (namespace string) {
 	t.Helper()
-	namespace = s.namespace(t)
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.small", testenv.Subnet)))
-	check.Must(t, s.CreatePods(t.Context(), namespace, "runs", 1, testenv.OnNode(node)))
-	check.Must(t, s.AwaitRunning(t.Context(), namespace, 1))
+	namespace = e.namespace(t)
+	check.Must(t, check.ErrorOf(e.AddNode(t.Context(), node, "t3.small", testenv.Subnet)))
+	check.Must(t, e.CreatePods(t.Context(), namespace, "runs", 1, testenv.OnNode(node)))
+	check.Must(t, e.AwaitRunning(t.Context(), namespace, 1))
 	return namespace
 }
 
 // asSlotwise is a client with the permissions of Slotwise's ServiceAccount.
-func (s *system) asSlotwise(t *testing.T) kubernetes.Interface {
+func (e *env) asSlotwise(t *testing.T) kubernetes.Interface {
 	t.Helper()
-	config := rest.CopyConfig(s.Admin)
+	config := rest.CopyConfig(e.Admin)
 	config.Impersonate.UserName = "system:serviceaccount:" + testenv.Namespace + ":slotwise"
 	kube, err := kubernetes.NewForConfig(config)
 	check.Must(t, err)

@@ -20,55 +20,41 @@ import (
 func TestI9PodsComeAsOthersEnd(t *testing.T) {
 	t.Parallel()
 	const (
-		rounds, nodes = 2, 3
-		slots         = 14 // of a t3.xlarge
-		jobs          = 10 // on each node, in each round
-		next          = slots - jobs
+		fits = 16 // on a node of one slot
+		jobs = 10 // on each node
+		next = fits - jobs
 	)
-	s := start(t, testenv.Options{})
-	namespace := s.namespace(t)
-	names := s.nodes(t, "win", nodes, "t3.xlarge", testenv.Subnet)
-	for round := range rounds {
-		for _, name := range names {
-			check.Must(t, s.CreatePods(t.Context(), namespace, "job-"+name, jobs, testenv.OnNode(name), completeAfter(2*time.Second)))
-		}
-		s.awaitEnded(t, namespace, nodes*jobs)
-		time.Sleep(time.Second)
-		for _, name := range names {
-			check.Must(t, s.CreatePods(t.Context(), namespace, "next-"+name, next, testenv.OnNode(name)))
-		}
-		check.Must(t, s.AwaitRunning(t.Context(), namespace, nodes*next))
-
-		if round == rounds-1 {
-			break
-		}
-		for _, name := range names {
-			check.Must(t, s.DeletePods(t.Context(), namespace, "job-"+name, jobs))
-			check.Must(t, s.DeletePods(t.Context(), namespace, "next-"+name, next))
-		}
-		s.awaitRemaining(t, "win-", slots) // they have cooled down
+	e := shared(t)
+	namespace := e.namespace(t)
+	names := e.nodes(t, "jobs", 3, oneSlot.Name, testenv.Subnet)
+	for _, name := range names {
+		check.Must(t, e.CreatePods(t.Context(), namespace, "job-"+name, jobs, testenv.OnNode(name), completeAfter(2*time.Second)))
 	}
+	e.awaitEnded(t, namespace, len(names)*jobs)
+	for _, name := range names {
+		check.Must(t, e.CreatePods(t.Context(), namespace, "next-"+name, next, testenv.OnNode(name)))
+	}
+	check.Must(t, e.AwaitRunning(t.Context(), namespace, len(names)*next))
 }
 
-// TestI9ShortPodsOnFullNodes has three times as many short pods come at once as
-// fit: each waits for an address to cool down, and for a kubelet that counts it no
-// more, and runs.
+// TestI9ShortPodsOnFullNodes has twice as many short pods come at once as fit: each
+// waits for an address to cool down, and for a kubelet that counts it no more, and runs.
 func TestI9ShortPodsOnFullNodes(t *testing.T) {
 	t.Parallel()
-	const pods = 3 * 2 * 14 // on two t3.xlarge
-	s := start(t, testenv.Options{})
-	namespace := s.namespace(t)
-	s.nodes(t, "win", 2, "t3.xlarge", testenv.Subnet)
-	check.Must(t, s.CreatePods(t.Context(), namespace, "short", pods, completeAfter(time.Second)))
-	s.awaitEnded(t, namespace, pods)
+	const group, pods = "short", 2 * 2 * 16 // on two nodes of one slot
+	e := shared(t)
+	namespace := e.namespace(t)
+	e.nodes(t, group, 2, oneSlot.Name, testenv.Subnet)
+	check.Must(t, e.CreatePods(t.Context(), namespace, "short", pods, testenv.OnGroup(group), completeAfter(time.Second)))
+	e.awaitEnded(t, namespace, pods)
 }
 
 // awaitEnded waits until all pods of a namespace have ended by themselves, and there
 // are n of them.
-func (s *system) awaitEnded(t *testing.T, namespace string, n int) {
+func (e *env) awaitEnded(t *testing.T, namespace string, n int) {
 	t.Helper()
-	check.Must(t, s.Until(t.Context(), fmt.Sprintf("%d pods have ended", n), func(ctx context.Context) error {
-		now, err := s.Tally(ctx, namespace)
+	check.Must(t, e.Until(t.Context(), fmt.Sprintf("%d pods have ended", n), func(ctx context.Context) error {
+		now, err := e.Tally(ctx, namespace)
 		if err != nil {
 			return err
 		}

@@ -12,49 +12,49 @@ import (
 	"slotwise.dev/slotwise/test/testenv"
 )
 
-// TestPodsFindTheNodesWithRoom is a switch to prefixes in a cluster of 300 nodes,
-// 280 of which are full, which no formula would tell: each has its only slot
+// TestPodsFindTheNodesWithRoom is a switch to prefixes in a cluster of 120 nodes,
+// 108 of which are full, which no formula would tell: each has its only slot
 // taken by a secondary IP. The scheduler looks at a sample of the nodes; were it
 // to count on the full ones, it would find a whole sample of them.
 func TestPodsFindTheNodesWithRoom(t *testing.T) {
 	t.Parallel()
 	const (
-		full = 280
-		room = 20
+		full = 108
+		room = 12
 		fits = room * 16
 	)
 	// Each node needs a call or two at once: no test of pacing, this.
-	s := start(t, testenv.Options{Args: []string{"--ec2-change-burst=1000", "--ec2-change-rate=1000"}})
-	namespace := s.namespace(t)
-	s.nodes(t, "full", full, oneSlot.Name, testenv.Subnet)
-	s.nodes(t, "room", room, oneSlot.Name, testenv.Subnet)
-	check.Must(t, s.CreatePods(t.Context(), namespace, "old", full, testenv.OnGroup("full")))
-	check.Must(t, s.AwaitRunning(t.Context(), namespace, full))
+	e := start(t, testenv.Options{Args: []string{"--ec2-change-burst=1000", "--ec2-change-rate=1000"}})
+	namespace := e.namespace(t)
+	e.nodes(t, "full", full, oneSlot.Name, testenv.Subnet)
+	e.nodes(t, "room", room, oneSlot.Name, testenv.Subnet)
+	check.Must(t, e.CreatePods(t.Context(), namespace, "old", full, testenv.OnGroup("full")))
+	check.Must(t, e.AwaitRunning(t.Context(), namespace, full))
 
-	check.Must(t, s.PrefixMode(t.Context(), true))
-	s.awaitRemaining(t, "full-", 0)
-	s.awaitRemaining(t, "room-", 16)
-	check.Must(t, s.CreatePods(t.Context(), namespace, "new", fits))
-	check.Must(t, s.AwaitRunning(t.Context(), namespace, full+fits))
+	check.Must(t, e.PrefixMode(t.Context(), true))
+	e.awaitRemaining(t, "full-", 0)
+	e.awaitRemaining(t, "room-", 16)
+	check.Must(t, e.CreatePods(t.Context(), namespace, "new", fits))
+	check.Must(t, e.AwaitRunning(t.Context(), namespace, full+fits))
 
-	// One more finds all 300 full, by what they advertise.
-	check.Must(t, s.CreatePods(t.Context(), namespace, "more", 1))
-	message, err := s.AwaitTurnedAway(t.Context(), namespace, 1)
+	// One more finds all 120 full, by what they advertise.
+	check.Must(t, e.CreatePods(t.Context(), namespace, "more", 1))
+	message, err := e.AwaitTurnedAway(t.Context(), namespace, 1)
 	check.Must(t, err)
-	const want = "0/300 nodes are available: 300 Insufficient vpc.amazonaws.com/PrivateIPv4Address."
+	const want = "0/120 nodes are available: 120 Insufficient vpc.amazonaws.com/PrivateIPv4Address."
 	if !strings.HasPrefix(message, want) {
 		t.Errorf("the scheduler says %q, want %q", message, want)
 	}
-	s.noEC2Errors(t)
+	e.noEC2Errors(t)
 }
 
 // awaitRemaining waits until all nodes whose name begins so show the same
 // remaining capacity.
-func (s *system) awaitRemaining(t *testing.T, prefix string, want int) {
+func (e *env) awaitRemaining(t *testing.T, prefix string, want int) {
 	t.Helper()
-	check.Must(t, s.Until(t.Context(), fmt.Sprintf("nodes %s... show %d remaining", prefix, want), func(ctx context.Context) error {
+	check.Must(t, e.Until(t.Context(), fmt.Sprintf("nodes %s... show %d remaining", prefix, want), func(ctx context.Context) error {
 		var nodes corev1.NodeList
-		if err := s.Kube.List(ctx, &nodes); err != nil {
+		if err := e.Kube.List(ctx, &nodes); err != nil {
 			return err
 		}
 		for i := range nodes.Items {

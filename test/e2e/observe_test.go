@@ -17,7 +17,6 @@ import (
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/awsallocator"
 	"slotwise.dev/slotwise/test/check"
-	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
 	"slotwise.dev/slotwise/test/testenv"
 )
@@ -35,65 +34,65 @@ func TestObserve(t *testing.T) {
 		truth = (slots - old) * 16
 		asked = slots * 16 // on each node, which is what AWS's formula makes of it
 	)
-	s := start(t, testenv.Options{Overlay: testenv.Observe, Args: []string{"--observe-interval=5s"}})
-	s.startAWS(t)
-	plain, seen := s.NewNamespace(t), s.NewNamespace(t)
-	blind := s.nodes(t, "blind", 1, "t3.medium", testenv.Subnet)[0]
-	watched := s.nodes(t, "watched", 2, "t3.medium", testenv.Subnet)
-	spare := s.nodes(t, "spare", 1, "t3.medium", testenv.Subnet)[0]
-	check.Must(t, s.CreatePods(t.Context(), plain, "old", old, testenv.OnNode(blind), testenv.Scheduler(plainScheduler)))
+	e := start(t, testenv.Options{Overlay: testenv.Observe, Args: []string{"--observe-interval=5s"}})
+	e.startAWS(t)
+	plain, seen := e.NewNamespace(t), e.NewNamespace(t)
+	blind := e.nodes(t, "blind", 1, "t3.medium", testenv.Subnet)[0]
+	watched := e.nodes(t, "watched", 2, "t3.medium", testenv.Subnet)
+	spare := e.nodes(t, "spare", 1, "t3.medium", testenv.Subnet)[0]
+	check.Must(t, e.CreatePods(t.Context(), plain, "old", old, testenv.OnNode(blind), testenv.Scheduler(plainScheduler)))
 	for _, name := range watched {
-		check.Must(t, s.CreatePods(t.Context(), seen, "old-"+name, old, testenv.OnNode(name)))
+		check.Must(t, e.CreatePods(t.Context(), seen, "old-"+name, old, testenv.OnNode(name)))
 	}
-	check.Must(t, s.AwaitRunning(t.Context(), plain, old))
-	check.Must(t, s.AwaitRunning(t.Context(), seen, len(watched)*old))
-	s.awaitCapacity(t, watched, testenv.Capacity{Advertised: slots, Remaining: slots - old})
+	check.Must(t, e.AwaitRunning(t.Context(), plain, old))
+	check.Must(t, e.AwaitRunning(t.Context(), seen, len(watched)*old))
+	e.awaitCapacity(t, watched, testenv.Capacity{Advertised: slots, Remaining: slots - old})
 
-	check.Must(t, s.PrefixMode(t.Context(), true))
-	s.awaitCapacity(t, []string{blind}, testenv.Capacity{Advertised: asked, Remaining: truth})
+	check.Must(t, e.PrefixMode(t.Context(), true))
+	e.awaitCapacity(t, []string{blind}, testenv.Capacity{Advertised: asked, Remaining: truth})
 	time.Sleep(time.Second) // its kubelet sees AWS's figure a little later, and rejects what it is too small for
-	check.Must(t, s.CreatePods(t.Context(), plain, "new", asked, testenv.OnNode(blind), testenv.Scheduler(plainScheduler)))
-	check.Must(t, s.CreatePods(t.Context(), seen, "new", len(watched)*asked, testenv.OnGroup("watched")))
+	check.Must(t, e.CreatePods(t.Context(), plain, "new", asked, testenv.OnNode(blind), testenv.Scheduler(plainScheduler)))
+	check.Must(t, e.CreatePods(t.Context(), seen, "new", len(watched)*asked, testenv.OnGroup("watched")))
 
 	// Without Slotwise.
-	s.awaitBare(t, plain, asked-old-truth)
+	e.awaitBare(t, plain, asked-old-truth)
 	// With Slotwise.
-	check.Must(t, s.AwaitRunning(t.Context(), seen, len(watched)*(old+truth)))
-	if _, err := s.AwaitTurnedAway(t.Context(), seen, len(watched)*(asked-truth)); err != nil {
+	check.Must(t, e.AwaitRunning(t.Context(), seen, len(watched)*(old+truth)))
+	if _, err := e.AwaitTurnedAway(t.Context(), seen, len(watched)*(asked-truth)); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitCapacity(t, watched, testenv.Capacity{Advertised: asked})
+	e.awaitCapacity(t, watched, testenv.Capacity{Advertised: asked})
 
 	for _, name := range watched {
-		check.Must(t, s.DeletePods(t.Context(), seen, "old-"+name, old))
+		check.Must(t, e.DeletePods(t.Context(), seen, "old-"+name, old))
 	}
-	s.testForeignAddress(t, spare, slots)
-	check.Must(t, s.AwaitRunning(t.Context(), seen, len(watched)*asked))
-	s.awaitBare(t, plain, asked-old-truth) // for good
+	e.testForeignAddress(t, spare, slots)
+	check.Must(t, e.AwaitRunning(t.Context(), seen, len(watched)*asked))
+	e.awaitBare(t, plain, asked-old-truth) // for good
 
-	s.testSwitchBack(t, spare, slots)
-	s.testMayNotAdvertise(t, spare)
-	s.changedNothing(t, watched)
+	e.testSwitchBack(t, spare, slots)
+	e.testMayNotAdvertise(t, spare)
+	e.changedNothing(t, watched)
 }
 
 // startAWS starts AWS's controller, and a scheduler that trusts in it.
-func (s *system) startAWS(t *testing.T) {
+func (e *env) startAWS(t *testing.T) {
 	t.Helper()
 	ctx, end := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- awsallocator.Run(ctx, s.Client, s.EC2) }()
+	go func() { ended <- awsallocator.Run(ctx, e.Client, e.EC2) }()
 	t.Cleanup(func() {
 		end()
 		check.Must(t, <-ended)
 	})
-	check.Must(t, check.ErrorOf(s.Cluster.StartScheduler(t.Context(), controlplane.Scheduler{Name: plainScheduler, Config: []byte(plainConfig)})))
+	check.Must(t, e.startPlain(t.Context()))
 }
 
 // awaitBare waits until n pods of a namespace are bound without an address.
-func (s *system) awaitBare(t *testing.T, namespace string, n int) {
+func (e *env) awaitBare(t *testing.T, namespace string, n int) {
 	t.Helper()
-	check.Must(t, s.Until(t.Context(), fmt.Sprintf("%d pods in %s are bound without an address", n, namespace), func(ctx context.Context) error {
-		tally, err := s.Tally(ctx, namespace)
+	check.Must(t, e.Until(t.Context(), fmt.Sprintf("%d pods in %s are bound without an address", n, namespace), func(ctx context.Context) error {
+		tally, err := e.Tally(ctx, namespace)
 		if err == nil && tally.Bare != n {
 			err = fmt.Errorf("%d are, of %d that are bound", tally.Bare, tally.Bound)
 		}
@@ -101,20 +100,20 @@ func (s *system) awaitBare(t *testing.T, namespace string, n int) {
 	}))
 }
 
-// testForeignAddress: what another hand does to an interface is counted within one
+// testForeignAddress: what another client does to an interface is counted within one
 // refresh.
-func (s *system) testForeignAddress(t *testing.T, node string, slots int) {
+func (e *env) testForeignAddress(t *testing.T, node string, slots int) {
 	t.Helper()
 	want := func(slots int) []testenv.Capacity {
 		return []testenv.Capacity{{Advertised: 16 * 5, Remaining: 16 * slots}}
 	}
-	s.awaitCapacity(t, []string{node}, want(slots)[0])
-	hand, err := s.EC2.Assign(s.Interface(node).ID, ec2sim.Request{AddressCount: 1})
+	e.awaitCapacity(t, []string{node}, want(slots)[0])
+	foreign, err := e.EC2.Assign(e.Interface(node).ID, ec2sim.Request{AddressCount: 1})
 	check.Must(t, err)
 	assigned := time.Now()
-	s.awaitCapacity(t, []string{node}, want(slots - 1)[0])
+	e.awaitCapacity(t, []string{node}, want(slots - 1)[0])
 	looks := 0
-	for _, c := range s.EC2.Calls() {
+	for _, c := range e.EC2.Calls() {
 		if c.Action == "DescribeNetworkInterfaces" && c.Start.After(assigned) {
 			looks++
 		}
@@ -122,42 +121,42 @@ func (s *system) testForeignAddress(t *testing.T, node string, slots int) {
 	if looks > 2 { // the second may have begun before the first was waited for
 		t.Errorf("the foreign address was counted after %d refreshes, want one", looks)
 	}
-	check.Must(t, s.EC2.Unassign(s.Interface(node).ID, hand))
-	s.awaitCapacity(t, []string{node}, want(slots)[0])
+	check.Must(t, e.EC2.Unassign(e.Interface(node).ID, foreign))
+	e.awaitCapacity(t, []string{node}, want(slots)[0])
 }
 
 // testSwitchBack: back in secondary IP mode a node with more pods than it has slots
 // is full by AWS's formula, though it has empty slots. The kubelet admits no pod
 // beyond what the node advertises, so none is bound until the old ones have gone.
-func (s *system) testSwitchBack(t *testing.T, node string, slots int) {
+func (e *env) testSwitchBack(t *testing.T, node string, slots int) {
 	t.Helper()
 	const pods, prefixes = 17, 2
-	namespace := s.NewNamespace(t)
-	check.Must(t, s.CreatePods(t.Context(), namespace, "old", pods, testenv.OnNode(node)))
-	check.Must(t, s.AwaitRunning(t.Context(), namespace, pods))
-	check.Must(t, s.PrefixMode(t.Context(), false))
-	s.awaitCapacity(t, []string{node}, testenv.Capacity{Advertised: slots, Remaining: slots - prefixes})
-	check.Must(t, s.CreatePods(t.Context(), namespace, "new", slots, testenv.OnNode(node)))
-	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, slots)))
-	check.Must(t, s.DeletePods(t.Context(), namespace, "old", pods))
-	check.Must(t, s.AwaitRunning(t.Context(), namespace, slots))
-	s.awaitCapacity(t, []string{node}, testenv.Capacity{Advertised: slots})
+	namespace := e.NewNamespace(t)
+	check.Must(t, e.CreatePods(t.Context(), namespace, "old", pods, testenv.OnNode(node)))
+	check.Must(t, e.AwaitRunning(t.Context(), namespace, pods))
+	check.Must(t, e.PrefixMode(t.Context(), false))
+	e.awaitCapacity(t, []string{node}, testenv.Capacity{Advertised: slots, Remaining: slots - prefixes})
+	check.Must(t, e.CreatePods(t.Context(), namespace, "new", slots, testenv.OnNode(node)))
+	check.Must(t, check.ErrorOf(e.AwaitTurnedAway(t.Context(), namespace, slots)))
+	check.Must(t, e.DeletePods(t.Context(), namespace, "old", pods))
+	check.Must(t, e.AwaitRunning(t.Context(), namespace, slots))
+	e.awaitCapacity(t, []string{node}, testenv.Capacity{Advertised: slots})
 }
 
 // testMayNotAdvertise: what a Node shows is the other allocator's to say.
-func (s *system) testMayNotAdvertise(t *testing.T, node string) {
+func (e *env) testMayNotAdvertise(t *testing.T, node string) {
 	t.Helper()
 	text := fmt.Appendf(nil, `{"status":{"capacity":{%q:"99"}}}`, vpc.Resource)
-	_, err := s.asSlotwise(t).CoreV1().Nodes().Patch(t.Context(), node, types.MergePatchType, text, metav1.PatchOptions{}, "status")
+	_, err := e.asSlotwise(t).CoreV1().Nodes().Patch(t.Context(), node, types.MergePatchType, text, metav1.PatchOptions{}, "status")
 	wantRefusal(t, err, "Slotwise may change nothing of a Node's status but")
 }
 
 // nodeSlots is what Slotwise shows of a node.
-func (s *system) nodeSlots(t *testing.T, node string) v1alpha1.NodeSlotsStatus {
+func (e *env) nodeSlots(t *testing.T, node string) v1alpha1.NodeSlotsStatus {
 	t.Helper()
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("NodeSlots"))
-	check.Must(t, s.Kube.Get(t.Context(), client.ObjectKey{Name: node}, object))
+	check.Must(t, e.Kube.Get(t.Context(), client.ObjectKey{Name: node}, object))
 	var slots v1alpha1.NodeSlots
 	check.Must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &slots))
 	return slots.Status
@@ -165,23 +164,23 @@ func (s *system) nodeSlots(t *testing.T, node string) v1alpha1.NodeSlotsStatus {
 
 // changedNothing: Slotwise has asked EC2 for no change, and promises in NodeSlots,
 // whose figures are right, no address to be free.
-func (s *system) changedNothing(t *testing.T, nodes []string) {
+func (e *env) changedNothing(t *testing.T, nodes []string) {
 	t.Helper()
-	for action, n := range s.EC2.Counts() {
+	for action, n := range e.EC2.Counts() {
 		t.Logf("%d %s", n, action)
 		if action == "AssignPrivateIpAddresses" || action == "UnassignPrivateIpAddresses" {
 			t.Errorf("%d calls of %s, want none", n, action)
 		}
 	}
-	s.noEC2Errors(t)
+	e.noEC2Errors(t)
 	for _, name := range nodes {
-		eni := s.Interface(name)
-		if got := s.nodeSlots(t, name); int(got.Prefixes) != len(eni.Prefixes) || int(got.SecondaryIPs) != len(eni.Addresses) || len(got.KnownFree) > 0 {
+		eni := e.Interface(name)
+		if got := e.nodeSlots(t, name); int(got.Prefixes) != len(eni.Prefixes) || int(got.SecondaryIPs) != len(eni.Addresses) || len(got.KnownFree) > 0 {
 			t.Errorf("NodeSlots of %s shows %+v; EC2 has %d prefixes and %d secondary IPs", name, got, len(eni.Prefixes), len(eni.Addresses))
 		}
 	}
 	var pods corev1.PodList
-	check.Must(t, s.Kube.List(t.Context(), &pods))
+	check.Must(t, e.Kube.List(t.Context(), &pods))
 	for _, p := range pods.Items {
 		if _, has := p.Annotations[vpc.Annotation]; has && p.Spec.NodeName == "" {
 			t.Errorf("%s/%s has an address and is not bound", p.Namespace, p.Name)

@@ -18,44 +18,44 @@ import (
 func TestI8SchedulerIsWoken(t *testing.T) {
 	t.Parallel()
 	const node, subnet = "quiet", "subnet-small"
-	s := start(t, testenv.Options{})
-	namespace := s.namespace(t)
-	cidr := s.subnet(t, subnet, 43, 27)
-	check.Must(t, check.ErrorOf(s.AddNode(t.Context(), node, "t3.medium", subnet)))
-	s.awaitBlocks(t, node, 0, 3)
+	e := start(t, testenv.Options{})
+	namespace := e.namespace(t)
+	cidr := e.subnet(t, subnet, 43, 27)
+	check.Must(t, check.ErrorOf(e.AddNode(t.Context(), node, "t3.medium", subnet)))
+	e.awaitBlocks(t, node, 0, 3)
 
 	// Slotwise is switched on.
-	check.Must(t, s.Configure(t.Context(), map[string]string{settings.KeyEnabled: "false"}))
-	s.awaitWebhook(t, namespace, false)
-	check.Must(t, s.CreatePods(t.Context(), namespace, "asks", 1, asking))
-	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
-	s.configure(t)
-	check.Must(t, s.AwaitRunning(t.Context(), namespace, 1))
-	s.awaitWebhook(t, namespace, true)
+	check.Must(t, e.Configure(t.Context(), map[string]string{settings.KeyEnabled: "false"}))
+	e.awaitWebhook(t, namespace, false)
+	check.Must(t, e.CreatePods(t.Context(), namespace, "asks", 1, asking))
+	check.Must(t, check.ErrorOf(e.AwaitTurnedAway(t.Context(), namespace, 1)))
+	e.configure(t)
+	check.Must(t, e.AwaitRunning(t.Context(), namespace, 1))
+	e.awaitWebhook(t, namespace, true)
 
 	// The subnet has room again.
-	s.awaitBlocks(t, node, 0, 4) // one of them held
-	giveBack := s.fill(t, subnet, cidr)
-	check.Must(t, s.CreatePods(t.Context(), namespace, "pod", 4))
-	check.Must(t, s.AwaitRunning(t.Context(), namespace, 4))
-	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
-	check.Must(t, s.AwaitEvent(t.Context(), "Node", "", node, events.ReasonNoAddresses, "InsufficientFreeAddressesInSubnet"))
+	e.awaitBlocks(t, node, 0, 4) // one of them held
+	giveBack := e.fill(t, subnet, cidr)
+	check.Must(t, e.CreatePods(t.Context(), namespace, "pod", 4))
+	check.Must(t, e.AwaitRunning(t.Context(), namespace, 4))
+	check.Must(t, check.ErrorOf(e.AwaitTurnedAway(t.Context(), namespace, 1)))
+	check.Must(t, e.AwaitEvent(t.Context(), "Node", "", node, events.ReasonNoAddresses, "InsufficientFreeAddressesInSubnet"))
 	giveBack()
-	check.Must(t, s.AwaitRunning(t.Context(), namespace, 5))
+	check.Must(t, e.AwaitRunning(t.Context(), namespace, 5))
 
 	// An address has cooled down.
-	check.Must(t, s.CreatePods(t.Context(), namespace, "last", 1))
-	check.Must(t, check.ErrorOf(s.AwaitTurnedAway(t.Context(), namespace, 1)))
-	check.Must(t, s.Kube.Delete(t.Context(), testenv.Pod(namespace, "asks-0"), client.GracePeriodSeconds(0)))
-	check.Must(t, s.AwaitRunning(t.Context(), namespace, 5))
+	check.Must(t, e.CreatePods(t.Context(), namespace, "last", 1))
+	check.Must(t, check.ErrorOf(e.AwaitTurnedAway(t.Context(), namespace, 1)))
+	check.Must(t, e.Kube.Delete(t.Context(), testenv.Pod(namespace, "asks-0"), client.GracePeriodSeconds(0)))
+	check.Must(t, e.AwaitRunning(t.Context(), namespace, 5))
 }
 
 // fill has somebody take every address of a subnet that is free.
-func (s *system) fill(t *testing.T, subnet string, cidr netip.Prefix) (giveBack func()) {
+func (e *env) fill(t *testing.T, subnet string, cidr netip.Prefix) (giveBack func()) {
 	t.Helper()
 	var all []func()
 	for a := cidr.Addr(); cidr.Contains(a); a = a.Next() {
-		if giveBack, err := s.EC2.Occupy(subnet, netip.PrefixFrom(a, 32)); err == nil {
+		if giveBack, err := e.EC2.Occupy(subnet, netip.PrefixFrom(a, 32)); err == nil {
 			all = append(all, giveBack)
 		}
 	}

@@ -21,89 +21,89 @@ type warming struct {
 	want    map[int]int
 }
 
-func (s *system) testWarmSecondaryIPs(t *testing.T) {
-	s.testWarmPools(t, "c5.4xlarge", nil, map[string]warming{
+func (e *env) testWarmSecondaryIPs(t *testing.T) {
+	e.testWarmPools(t, "c5.4xlarge", nil, map[string]warming{
 		"defaults": {
-			want: map[int]int{0: 3, 3: 6, 5: 8, 10: 13},
+			want: map[int]int{0: 3, 5: 8},
 		},
 		"warm IPs, no minimum": {
 			targets: map[string]string{"warm-ip-target": "1", "minimum-ip-target": "0"},
-			want:    map[int]int{0: 1, 3: 4, 5: 6, 10: 11},
+			want:    map[int]int{0: 1, 5: 6},
 		},
 		"a minimum above the warm IPs": {
 			targets: map[string]string{"windows-warm-ip-target": "1", "windows-minimum-ip-target": "3"},
-			want:    map[int]int{0: 3, 3: 4, 5: 6, 10: 11},
+			want:    map[int]int{0: 3, 5: 6},
 		},
 		"a larger minimum": {
 			targets: map[string]string{"warm-ip-target": "5", "minimum-ip-target": "10"},
-			want:    map[int]int{0: 10, 3: 10, 5: 10, 10: 15},
+			want:    map[int]int{0: 10, 5: 10},
 		},
 		"many warm IPs": {
 			targets: map[string]string{"warm-ip-target": " 10", "minimum-ip-target": "10 "},
-			want:    map[int]int{0: 10, 3: 13, 5: 15, 10: 20},
+			want:    map[int]int{0: 10, 5: 15},
 		},
 		"warm prefixes mean nothing": {
 			targets: map[string]string{"warm-prefix-target": "2", "warm-ip-target": "4"},
-			want:    map[int]int{0: 4, 3: 7, 5: 9, 10: 14},
+			want:    map[int]int{0: 4, 5: 9},
 		},
 		"more than the slots": {
 			targets: map[string]string{"warm-ip-target": "30"},
-			want:    map[int]int{0: 29, 3: 29, 5: 29, 10: 29},
+			want:    map[int]int{0: 29, 5: 29},
 		},
 	})
 }
 
-func (s *system) testWarmPrefixes(t *testing.T) {
-	s.testWarmPools(t, "t3.medium", prefixMode, map[string]warming{
+func (e *env) testWarmPrefixes(t *testing.T) {
+	e.testWarmPools(t, "t3.medium", prefixMode, map[string]warming{
 		"defaults": {
-			want: map[int]int{0: 1, 5: 1, 12: 1, 15: 1, 16: 2, 26: 2},
+			want: map[int]int{0: 1, 12: 1, 26: 2},
 		},
 		"a warm prefix": {
 			targets: map[string]string{"warm-prefix-target": "1"},
-			want:    map[int]int{0: 1, 5: 2, 12: 2, 15: 2, 16: 2, 26: 3},
+			want:    map[int]int{0: 1, 12: 2, 26: 3},
 		},
 		"warm IPs": {
 			targets: map[string]string{"windows-warm-ip-target": "5"},
-			want:    map[int]int{0: 1, 5: 1, 12: 2, 15: 2, 16: 2, 26: 2},
+			want:    map[int]int{0: 1, 12: 2, 26: 2},
 		},
 		"warm IPs and a minimum": {
 			targets: map[string]string{"warm-ip-target": "7", "minimum-ip-target": "20"},
-			want:    map[int]int{0: 2, 5: 2, 12: 2, 15: 2, 16: 2, 26: 3},
+			want:    map[int]int{0: 2, 12: 2, 26: 3},
 		},
 		"warm IPs override warm prefixes": {
 			targets: map[string]string{"warm-prefix-target": "3", "warm-ip-target": "1", "minimum-ip-target": "33"},
-			want:    map[int]int{0: 3, 5: 3, 12: 3, 15: 3, 16: 3, 26: 3},
+			want:    map[int]int{0: 3, 12: 3, 26: 3},
 		},
 		"more than the slots": {
 			targets: map[string]string{"warm-prefix-target": "9"},
-			want:    map[int]int{0: 5, 5: 5, 12: 5, 15: 5, 16: 5, 26: 5},
+			want:    map[int]int{0: 5, 12: 5, 26: 5},
 		},
 	})
 }
 
 // testWarmPools goes through rows, all of which have the same numbers of pods.
 // mode are the settings that they share.
-func (s *system) testWarmPools(t *testing.T, instanceType string, mode map[string]string, rows map[string]warming) {
-	s.configure(t, mode)
-	namespace := s.namespace(t)
+func (e *env) testWarmPools(t *testing.T, instanceType string, mode map[string]string, rows map[string]warming) {
+	e.configure(t, mode)
+	namespace := e.namespace(t)
 	name := func(pods int) string { return fmt.Sprint(namespace, "-", pods) }
 	running := 0
 	for pods := range rows["defaults"].want {
-		check.Must(t, check.ErrorOf(s.AddNode(t.Context(), name(pods), instanceType, testenv.Subnet)))
-		check.Must(t, s.CreatePods(t.Context(), namespace, fmt.Sprint("of-", pods), pods, testenv.OnNode(name(pods))))
+		check.Must(t, check.ErrorOf(e.AddNode(t.Context(), name(pods), instanceType, testenv.Subnet)))
+		check.Must(t, e.CreatePods(t.Context(), namespace, fmt.Sprint("of-", pods), pods, testenv.OnNode(name(pods))))
 		running += pods
 	}
-	check.Must(t, s.AwaitRunning(t.Context(), namespace, running))
+	check.Must(t, e.AwaitRunning(t.Context(), namespace, running))
 
 	for row, test := range rows {
 		ok := t.Run(row, func(t *testing.T) {
-			s.configure(t, mode, test.targets)
+			e.configure(t, mode, test.targets)
 			for _, pods := range slices.Sorted(maps.Keys(test.want)) {
 				prefixes, secondaryIPs := 0, test.want[pods]
 				if len(mode) > 0 {
 					prefixes, secondaryIPs = secondaryIPs, prefixes
 				}
-				s.awaitBlocks(t, name(pods), prefixes, secondaryIPs)
+				e.awaitBlocks(t, name(pods), prefixes, secondaryIPs)
 			}
 		})
 		if !ok {

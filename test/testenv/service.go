@@ -36,23 +36,30 @@ func (e *Env) startServices() error {
 		return nil
 	}
 	leaders := e.watchLeaders()
-	webhook := func() []int { return e.endpoints(func(*Replica) bool { return true }, (*Replica).webhookPort) }
-	extender := func() []int { return e.endpoints(leaders.has, (*Replica).extenderPort) }
+	webhook := func() (ports []int) {
+		for _, r := range e.readyReplicas() {
+			ports = append(ports, r.ports.webhook)
+		}
+		return ports
+	}
+	extender := func() (ports []int) {
+		for _, r := range e.readyReplicas() {
+			if leaders.has(r) {
+				ports = append(ports, r.ports.extender)
+			}
+		}
+		return ports
+	}
 	return errors.Join(e.serve(&e.at.webhook, webhook), e.serve(&e.at.extender, extender))
 }
 
-func (r *Replica) webhookPort() int  { return r.ports.webhook }
-func (r *Replica) extenderPort() int { return r.ports.extender }
-
-// endpoints are the ports of the replicas that are ready and selected.
-func (e *Env) endpoints(selected func(*Replica) bool, port func(*Replica) int) []int {
-	var ports []int
+func (e *Env) readyReplicas() (ready []*Replica) {
 	for _, r := range e.Replicas {
-		if r.ready.Load() && selected(r) {
-			ports = append(ports, port(r))
+		if r.ready.Load() {
+			ready = append(ready, r)
 		}
 	}
-	return ports
+	return ready
 }
 
 // serve starts a service at a free port.

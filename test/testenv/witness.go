@@ -12,9 +12,16 @@ import (
 // until ctx ends. It is to be called before the first node is added: the witness is told
 // of each node, and of each switch of the mode, from then on.
 func (e *Env) Watch(ctx context.Context, namespace string) *witness.Witness {
-	e.witness = witness.Watch(ctx, e.Client, e.EC2, namespace, e.overlay.scheduler)
+	w := witness.Watch(ctx, e.Client, e.EC2, namespace, e.overlay.scheduler)
+	e.Inform(w)
+	return w
+}
+
+// Inform has a witness be told of nodes and of the mode, as Watch has it; of pods
+// somebody else has to tell it.
+func (e *Env) Inform(w *witness.Witness) {
+	e.witness = w
 	e.tellMode()
-	return e.witness
 }
 
 // tellNode tells the witness, where there is one, which interface a node has.

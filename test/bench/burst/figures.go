@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"slotwise.dev/slotwise/test/ec2sim"
-	"slotwise.dev/slotwise/test/testenv"
 )
 
 // figures are what was measured of one burst. Times are those at which events
@@ -30,24 +29,17 @@ type figures struct {
 	peak          uint64         // memory of Slotwise, in bytes
 }
 
-// sightings are the pods of a namespace that have been seen bound.
-func (b *bench) sightings(namespace string) []testenv.Sighting {
-	return slices.DeleteFunc(b.observer.Pods(), func(s testenv.Sighting) bool {
-		return s.Bound.IsZero() || !strings.HasPrefix(s.Name, namespace+"/")
-	})
-}
-
-func summarize(began time.Time, pods []testenv.Sighting) figures {
+func summarize(began time.Time, pods []times) figures {
 	f := figures{pods: len(pods)}
-	for _, s := range pods {
-		f.elapsed = max(f.elapsed, s.Bound.Sub(began))
-		f.bound = append(f.bound, s.Bound.Sub(s.Created))
-		if s.Bare() {
+	for _, t := range pods {
+		f.elapsed = max(f.elapsed, t.bound.Sub(began))
+		f.bound = append(f.bound, t.bound.Sub(t.created))
+		if !t.addressed.Equal(t.bound) {
 			f.bare++
 		}
-		if !s.Addressed.IsZero() {
-			f.waited = append(f.waited, s.Addressed.Sub(s.Bound))
-			f.addressed = append(f.addressed, s.Addressed.Sub(s.Created))
+		if !t.addressed.IsZero() {
+			f.waited = append(f.waited, t.addressed.Sub(t.bound))
+			f.addressed = append(f.addressed, t.addressed.Sub(t.created))
 		}
 	}
 	for _, series := range [][]time.Duration{f.bound, f.waited, f.addressed} {

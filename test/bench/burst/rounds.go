@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -12,7 +13,9 @@ import (
 
 	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/revision"
 	"slotwise.dev/slotwise/test/testenv"
+	"slotwise.dev/slotwise/test/witness"
 )
 
 // warmUp is how many pods of either kind go before the first round, so that no
@@ -27,10 +30,11 @@ const maxPods = 250
 type bench struct {
 	*testenv.Env
 	options
-	began    time.Time
-	observer *testenv.Observer
-	enis     []string // of the Windows nodes
-	rounds   int      // so far
+	began     time.Time
+	stopwatch *stopwatch
+	witness   *witness.Witness
+	enis      []string // of the Windows nodes
+	rounds    int      // so far
 }
 
 func run(ctx context.Context, o options) (err error) {
@@ -63,7 +67,7 @@ func run(ctx context.Context, o options) (err error) {
 		}
 	}
 	report(os.Stdout, o, slotwise, alone)
-	return b.verdict(ctx, slotwise)
+	return b.verdict(slotwise)
 }
 
 // prepare adds the nodes, in prefix mode with their pools warm, and sends a few
@@ -73,10 +77,14 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err := b.PrefixMode(ctx, true); err != nil {
 		return err
 	}
+	clock := &revision.Clock{}
+	go clock.Run(ctx, b.Client)
+	b.witness = witness.New(clock, b.EC2, corev1.DefaultSchedulerName)
+	b.Inform(b.witness)
 	if err := b.addNodes(ctx); err != nil {
 		return err
 	}
-	b.observer = b.Observe(ctx)
+	b.stopwatch = startStopwatch(ctx, b.Client, b.witness)
 	if err := b.settle(ctx); err != nil {
 		return err
 	}
@@ -147,7 +155,7 @@ func (b *bench) burst(ctx context.Context, kind func(*corev1.Pod), namespace str
 		return figures{}, err
 	}
 	err = b.Until(ctx, fmt.Sprintf("%d pods are bound", pods), func(context.Context) error {
-		if bound := len(b.sightings(namespace)); bound != pods {
+		if bound := len(b.stopwatch.bound(namespace)); bound != pods {
 			return fmt.Errorf("%d are", bound)
 		}
 		return nil
@@ -162,7 +170,7 @@ func (b *bench) burst(ctx context.Context, kind func(*corev1.Pod), namespace str
 	if err != nil {
 		return figures{}, err
 	}
-	f := summarize(began, b.sightings(namespace))
+	f := summarize(began, b.stopwatch.bound(namespace))
 	f.spent = after.minus(before)
 	if f.peak, err = b.peakMemory(); err != nil {
 		return figures{}, err
@@ -171,7 +179,7 @@ func (b *bench) burst(ctx context.Context, kind func(*corev1.Pod), namespace str
 	return f, nil
 }
 
-// create creates pods with many hands, so that not the client sets the pace.
+// create creates many pods side by side, so that not the client sets the pace.
 func (b *bench) create(ctx context.Context, kind func(*corev1.Pod), namespace string, pods int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(b.creators)
@@ -218,16 +226,19 @@ func (b *bench) settle(ctx context.Context) error {
 }
 
 // verdict says what must not have happened.
-func (b *bench) verdict(ctx context.Context, rounds []figures) error {
+func (b *bench) verdict(rounds []figures) error {
 	for _, f := range rounds {
 		if f.bare > 0 || f.failed > 0 {
 			return fmt.Errorf("%d pods were bound without their address, %d EC2 calls failed", f.bare, f.failed)
 		}
 	}
-	if breaches := b.observer.Breaches(); len(breaches) > 0 {
-		return fmt.Errorf("%d breaches, the first: %s", len(breaches), breaches[0])
+	var broken error
+	for _, v := range b.witness.Violations() {
+		if v.Broken() {
+			broken = errors.Join(broken, errors.New(b.witness.History(v, b.began)))
+		}
 	}
-	return b.Check(ctx)
+	return errors.Join(broken, b.EC2.Check())
 }
 
 func (b *bench) say(what string) {
