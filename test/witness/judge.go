@@ -44,7 +44,7 @@ type Violation struct {
 	// had just thawed: what it had begun to send before, no lease can stop.
 	Thawed bool
 	// Taken says that others had taken the address from the interface of the first pod
-	// that had it, and EC2 gave it to another interface.
+	// that had it, and EC2 gave it to another interface, or to another leader.
 	Taken bool
 }
 
@@ -154,18 +154,14 @@ func (e evidence) succession(first, next Life) (Violation, bool) {
 const unnoticed = 75 * time.Second
 
 // taken says that others took the address of the first of two pods from its interface, so
-// that it could come to that of the next: to another interface, or, where a leader was lost
-// since, to the same one. Who leads next cannot know whose it was.
+// that it could come to that of the next; or back to its own by whoever led since then, who
+// cannot know of the first pod if that has ended.
 func (e evidence) taken(first, next Life) bool {
 	had, has := e.eni(first), e.eni(next)
 	from, to := e.clock.NotBefore(first.From), e.clock.NotBefore(next.From)
-	since := func(at time.Time) bool { return at.After(from.Add(-unnoticed)) && at.Before(to) }
-	unknown := had != has || slices.ContainsFunc(e.notes, func(n Note) bool { return n.Harm && since(n.At) })
-	named := slices.ContainsFunc(e.calls, func(c ec2sim.Call) bool { // it was known to have been there
-		return c.ENI == had && had == has && since(c.Start) && slices.ContainsFunc(rangesOf(c), func(p netip.Prefix) bool { return p.Contains(first.Address) })
-	})
-	return unknown && !named && slices.ContainsFunc(e.changes, func(c ec2sim.Change) bool {
-		return byOthers(c) && !c.Assigned && c.ENI == had && c.Range.Contains(first.Address) && since(c.Time)
+	return slices.ContainsFunc(e.changes, func(c ec2sim.Change) bool {
+		took := byOthers(c) && !c.Assigned && c.ENI == had && c.Range.Contains(first.Address) && c.Time.After(from) && c.Time.Before(to)
+		return took && (had != has || first.Ended > 0 && e.ledSince(to).After(c.Time))
 	})
 }
 
@@ -191,5 +187,8 @@ func (e evidence) disturbed(eni string, from, to time.Time) bool {
 	})
 }
 
-// eni is the interface that the node of a pod had when the pod came to it.
-func (e evidence) eni(l Life) string { return e.world.interfaceOf(l.Node, e.clock.NotBefore(l.Bound)) }
+// eni is the interface that the node of a pod had when the pod came to it, or else when it
+// got its address: it may have come before its node.
+func (e evidence) eni(l Life) string {
+	return e.world.interfaceOf(l.Node, e.clock.NotBefore(max(l.Bound, l.From)))
+}

@@ -161,6 +161,18 @@ func TestJudge(t *testing.T) {
 			changes: append(slices.Clone(there), unassigned(eni, single, 25, 5), assigned(otherENI, single, 30, 2)),
 			want:    []Kind{ReusedEarly},
 		},
+		"I2: taken by others, and brought back by another leader": {
+			pods:    []Life{life("a", 10, 20), life("b", 40, 0)},
+			changes: append(slices.Clone(there), unassigned(eni, single, 15, 0), assigned(eni, single, 30, 2)),
+			notes:   []Note{{At: at(22), Harm: true}},
+			want:    []Kind{ReusedEarly}, taken: true,
+		},
+		"I2: taken by others while another one led": {
+			pods:    []Life{life("a", 10, 20), life("b", 40, 0)},
+			changes: append(slices.Clone(there), unassigned(eni, single, 15, 0), assigned(eni, single, 30, 2)),
+			notes:   []Note{{At: at(12), Harm: true}},
+			want:    []Kind{ReusedEarly},
+		},
 		"I2: taken by others, and on the same interface": {
 			pods:    []Life{life("a", 10, 20), life("b", 40, 0)},
 			changes: append(slices.Clone(there), unassigned(eni, single, 15, 0), assigned(eni, single, 30, 2)),

@@ -54,7 +54,7 @@ func (t transaction) bind(a Assignment) error {
 		pod.Annotations[key] = value
 	}
 	setCondition(pod, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue})
-	t.server.store.put(Pods, pod, t.by)
+	t.store.put(Pods, pod, t.by)
 	return nil
 }
 
@@ -68,7 +68,7 @@ func (t transaction) evict(key types.NamespacedName, uid types.UID) error {
 	}
 	pod := old.(*corev1.Pod)
 	free := pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning
-	if refused := t.server.refused(); !free && refused != nil && refused(pod) {
+	if budget := t.store.budget; !free && budget != nil && budget(pod) {
 		return apierrors.NewTooManyRequests("Cannot evict pod as it would violate the pod's disruption budget.", 0)
 	}
 	if uid != "" && pod.UID != uid {

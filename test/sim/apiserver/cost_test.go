@@ -81,7 +81,7 @@ func TestCost(t *testing.T) {
 		}
 		return func(int) { _, _ = c.Pods().OnNode(t.Context(), "node") }
 	})
-	measure("an hour of three replicas that elect a leader every 2 s", 3, func(t *testing.T, s *Server) func(int) {
+	measure("an hour of three replicas that elect a leader every 2 s", 1, func(t *testing.T, s *Server) func(int) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var replicas sync.WaitGroup
 		for _, id := range []string{"a", "b", "c"} {

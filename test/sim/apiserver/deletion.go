@@ -39,15 +39,15 @@ func (t transaction) delete(k Kind, key types.NamespacedName, d Deletion) error 
 		}
 		if marked {
 			// A pod that goes at once is marked, too: its watches see both.
-			t.server.store.put(k, pod, t.by)
+			t.store.put(k, pod, t.by)
 			if *pod.DeletionGracePeriodSeconds > 0 {
 				return nil
 			}
 			last = pod.DeepCopyObject().(Object)
 		}
 	}
-	t.server.store.remove(k, last, t.by)
-	t.server.orphaned(k, last)
+	t.store.remove(k, last, t.by)
+	t.orphaned(k, last)
 	return nil
 }
 

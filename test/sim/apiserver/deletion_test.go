@@ -102,8 +102,14 @@ func TestPreconditions(t *testing.T) {
 		if _, err := remote.Create(t.Context(), newPod(key.Name)); !apierrors.IsAlreadyExists(err) {
 			t.Errorf("a second pod of the name: %v", err)
 		}
-		if _, err := remote.Update(t.Context(), second); err != nil {
-			t.Errorf("an update of this version: %v", err)
+		version := s.Version()
+		if _, err := remote.Update(t.Context(), second); err != nil || s.Version() != version {
+			t.Errorf("an update that changes nothing: %v, version %d after %d", err, s.Version(), version)
+		}
+		second = second.DeepCopy()
+		second.Labels["touched"] = "again"
+		if _, err := remote.Update(t.Context(), second); err != nil || s.Version() != version+1 {
+			t.Errorf("an update of this version: %v, version %d after %d", err, s.Version(), version)
 		}
 	})
 }

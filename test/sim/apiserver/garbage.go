@@ -14,20 +14,20 @@ const collectAfter = 500 * time.Millisecond
 // (pkg/controller/garbagecollector/garbagecollector.go, attemptToDeleteItem).
 
 // owned has an object looked at whose owner is not there.
-func (s *Server) owned(k Kind, o Object) {
-	if k == NodeSlots && !s.hasOwner(o) {
-		s.collectSoon(keyOf(o))
+func (t transaction) owned(k Kind, o Object) {
+	if k == NodeSlots && !t.store.hasOwner(o) {
+		t.store.collectSoon(keyOf(o))
 	}
 }
 
 // orphaned has the object looked at whose owner has gone.
-func (s *Server) orphaned(k Kind, owner Object) {
+func (t transaction) orphaned(k Kind, owner Object) {
 	if k == Nodes {
-		s.collectSoon(keyOf(owner)) // NodeSlots have the names of their Nodes
+		t.store.collectSoon(keyOf(owner)) // NodeSlots have the names of their Nodes
 	}
 }
 
-func (s *Server) collectSoon(key types.NamespacedName) {
+func (s *store) collectSoon(key types.NamespacedName) {
 	time.AfterFunc(collectAfter, func() {
 		_ = s.transact("garbage collector", func(t transaction) error {
 			o, err := t.find(NodeSlots, key, "")
@@ -40,10 +40,10 @@ func (s *Server) collectSoon(key types.NamespacedName) {
 }
 
 // hasOwner says that an owner of an object is there, or that it has none.
-func (s *Server) hasOwner(o Object) bool {
+func (s *store) hasOwner(o Object) bool {
 	owners := o.GetOwnerReferences()
 	for _, r := range owners {
-		if n, ok := s.store.get(Nodes, types.NamespacedName{Name: r.Name}); ok && n.GetUID() == r.UID {
+		if n, ok := s.get(Nodes, types.NamespacedName{Name: r.Name}); ok && n.GetUID() == r.UID {
 			return true
 		}
 	}

@@ -18,6 +18,8 @@ const (
 
 // life is whether the API server's process runs, and since when.
 type life struct {
+	cut func() // ends all watches
+
 	mu     sync.Mutex
 	number int           // counts its starts
 	down   bool          // between Down and Up
@@ -26,23 +28,19 @@ type life struct {
 	since  time.Time     // the last Up; zero: never
 }
 
-func newLife() *life { return &life{} }
-
 // Down ends the API server: connections are refused, watches end, and requests that are
 // under way are lost. What is stored stays.
-func (s *Server) Down() {
-	s.Thaw()
-	l := s.life
+func (l *life) Down() {
+	l.Thaw()
 	l.mu.Lock()
 	l.down = true
 	l.number++
 	l.mu.Unlock()
-	s.cutAll()
+	l.cut()
 }
 
 // Up starts it again after Down. For a moment it answers some requests with Forbidden.
-func (s *Server) Up() {
-	l := s.life
+func (l *life) Up() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.down {
@@ -52,8 +50,7 @@ func (s *Server) Up() {
 
 // Freeze stops the API server where it stands: requests and watches hang. What clients
 // have sent and given up on may be done after the Thaw.
-func (s *Server) Freeze() {
-	l := s.life
+func (l *life) Freeze() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.frozen != nil || l.down {
@@ -66,14 +63,13 @@ func (s *Server) Freeze() {
 		lost := l.frozen == frozen
 		l.mu.Unlock()
 		if lost {
-			s.cutAll()
+			l.cut()
 		}
 	})
 }
 
 // Thaw ends a Freeze.
-func (s *Server) Thaw() {
-	l := s.life
+func (l *life) Thaw() {
 	l.mu.Lock()
 	parked := l.parked
 	l.parked = nil

@@ -116,14 +116,14 @@ func (r Remote[T]) write(ctx context.Context, do func(transaction) (Object, erro
 		t = renewing
 	}
 	return send(ctx, r.client, t, func() (T, error) {
-		return transacted[T](r.client.server, r.client.link.name, do)
+		return transacted[T](r.client.server.store, r.client.link.name, do)
 	})
 }
 
 // write sends a request that has no result.
 func (c *Client) write(ctx context.Context, do func(transaction) error) error {
 	_, err := send(ctx, c, writing, func() (struct{}, error) {
-		return struct{}{}, c.server.transact(c.link.name, do)
+		return struct{}{}, c.server.store.transact(c.link.name, do)
 	})
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -38,6 +39,7 @@ func TestLateWrite(t *testing.T) {
 			t.Fatalf("told after %v, bound: %v", time.Since(start), isBound(s))
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if !isBound(s) || landed.Equal(start) {
 			t.Fatalf("bound: %v, at %v", isBound(s), landed.Sub(start))
 		}

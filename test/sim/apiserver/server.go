@@ -1,9 +1,6 @@
 package apiserver
 
 import (
-	"strconv"
-	"sync"
-
 	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -12,35 +9,26 @@ import (
 )
 
 // Server is the API server with what it stores. It is safe for concurrent use, and must
-// be made inside the bubble in which it is used.
+// be made inside the bubble in which it is used. Its process can go down, come up, freeze
+// and thaw.
 type Server struct {
+	*life
 	store    *store
-	life     *life
 	recorder *recorder
-
-	mu       sync.Mutex
-	made     uint64 // objects, for their UIDs and names
-	closed   bool
-	eviction func(*corev1.Pod) bool // which are refused
 }
 
 // New makes an empty Server.
 func New() *Server {
-	return &Server{store: newStore(), life: newLife(), recorder: &recorder{}}
+	store := newStore()
+	return &Server{life: &life{cut: store.cut}, store: store, recorder: &recorder{}}
 }
 
 // Close ends the server: watches end, and what would be written late is not.
 func (s *Server) Close() {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.cutAll()
-}
-
-func (s *Server) isClosed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closed
+	s.store.writing.Lock()
+	s.store.closed = true
+	s.store.writing.Unlock()
+	s.store.cut()
 }
 
 // Observe has f called at each commit, in order, before the one who asked for it hears of
@@ -52,29 +40,13 @@ func (s *Server) Observe(f func(Event)) {
 }
 
 // RefuseEvictions sets which running pods must not be evicted, as a disruption budget
-// would; nil: none.
+// would; nil: none. refused is called within a transaction: it must not write, and must
+// not wait.
 func (s *Server) RefuseEvictions(refused func(*corev1.Pod) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.eviction = refused
+	s.store.writing.Lock()
+	defer s.store.writing.Unlock()
+	s.store.budget = refused
 }
-
-func (s *Server) refused() func(*corev1.Pod) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.eviction
-}
-
-// count numbers the objects that are made, from 1.
-func (s *Server) count() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.made++
-	return s.made
-}
-
-// suffix makes a name of a generated one.
-func suffix(number uint64) string { return strconv.FormatUint(number, 36) }
 
 // Version is the version of the last commit.
 func (s *Server) Version() uint64 { return s.store.last() }

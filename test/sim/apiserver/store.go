@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 )
@@ -26,6 +27,9 @@ type store struct {
 	// commits in order. Observers may read: what they read is guarded by mu.
 	writing   sync.Mutex
 	observers []func(Event)
+	budget    func(*corev1.Pod) bool // which pods must not be evicted; nil: none
+	closed    bool
+	made      uint64 // objects, for their UIDs and names
 
 	mu      sync.Mutex
 	version uint64 // of the last commit

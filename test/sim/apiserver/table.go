@@ -33,27 +33,27 @@ func (t Table[T]) List() []T {
 // made from GenerateName where there is none.
 func (t Table[T]) Create(o T) (T, error) {
 	o = o.DeepCopyObject().(T)
-	return transacted[T](t.server, "", func(tx transaction) (Object, error) { return tx.create(t.kind, o) })
+	return transacted[T](t.server.store, "", func(tx transaction) (Object, error) { return tx.create(t.kind, o) })
 }
 
 // Change changes an object as it is now. uid is a precondition; empty: none. change gets
 // a copy, must not wait, and may refuse: its error comes back.
 func (t Table[T]) Change(key types.NamespacedName, uid types.UID, change func(T) error) (T, error) {
-	return transacted[T](t.server, "", func(tx transaction) (Object, error) {
+	return transacted[T](t.server.store, "", func(tx transaction) (Object, error) {
 		return tx.change(t.kind, key, uid, func(o Object) error { return change(o.(T)) })
 	})
 }
 
 // Delete deletes an object: a pod on a node only once it has stopped, see Deletion.
 func (t Table[T]) Delete(key types.NamespacedName, d Deletion) error {
-	return t.server.transact("", func(tx transaction) error { return tx.delete(t.kind, key, d) })
+	return t.server.store.transact("", func(tx transaction) error { return tx.delete(t.kind, key, d) })
 }
 
 // Via is the same kind as a client sees it.
 func (t Table[T]) Via(c *Client) Remote[T] { return Remote[T]{client: c, kind: t.kind} }
 
 // transacted runs a transaction that has a result.
-func transacted[T Object](s *Server, by string, do func(transaction) (Object, error)) (result T, err error) {
+func transacted[T Object](s *store, by string, do func(transaction) (Object, error)) (result T, err error) {
 	err = s.transact(by, func(tx transaction) error {
 		o, err := do(tx)
 		result = as[T](o)

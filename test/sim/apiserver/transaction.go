@@ -19,18 +19,18 @@ import (
 
 // transaction is what one request changes. It holds the store's writing.
 type transaction struct {
-	server *Server
-	by     string
+	store *store
+	by    string
 }
 
 // errClosed is what is answered after Close.
 var errClosed = errors.New("the API server has been closed")
 
 // transact runs one request to its end, with no other in between.
-func (s *Server) transact(by string, do func(transaction) error) error {
-	s.store.writing.Lock()
-	defer s.store.writing.Unlock()
-	if s.isClosed() {
+func (s *store) transact(by string, do func(transaction) error) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.closed {
 		return errClosed
 	}
 	return do(transaction{s, by})
@@ -38,7 +38,7 @@ func (s *Server) transact(by string, do func(transaction) error) error {
 
 // find reads an object whose UID, where one is asked for, must be that.
 func (t transaction) find(k Kind, key types.NamespacedName, uid types.UID) (Object, error) {
-	o, ok := t.server.store.get(k, key)
+	o, ok := t.store.get(k, key)
 	if !ok {
 		return nil, apierrors.NewNotFound(k.resource(), key.Name)
 	}
@@ -53,12 +53,12 @@ func (t transaction) find(k Kind, key types.NamespacedName, uid types.UID) (Obje
 
 // create adds an object, which is given away.
 func (t transaction) create(k Kind, o Object) (Object, error) {
-	s := t.server
-	number := s.count()
+	t.store.made++
+	number := t.store.made
 	if o.GetName() == "" && o.GetGenerateName() != "" {
-		o.SetName(o.GetGenerateName() + suffix(number))
+		o.SetName(o.GetGenerateName() + strconv.FormatUint(number, 36))
 	}
-	if old, exists := s.store.get(k, keyOf(o)); exists {
+	if old, exists := t.store.get(k, keyOf(o)); exists {
 		err := apierrors.NewAlreadyExists(k.resource(), o.GetName())
 		if old.GetDeletionTimestamp() != nil {
 			err.ErrStatus.Message = "object is being deleted: " + err.ErrStatus.Message
@@ -72,8 +72,8 @@ func (t transaction) create(k Kind, o Object) (Object, error) {
 	o.SetDeletionTimestamp(nil)
 	o.SetDeletionGracePeriodSeconds(nil)
 	prepare(o)
-	s.store.put(k, o, t.by)
-	s.owned(k, o)
+	t.store.put(k, o, t.by)
+	t.owned(k, o)
 	return o, nil
 }
 
@@ -163,8 +163,8 @@ func (t transaction) replace(k Kind, old, o Object) (Object, error) {
 	if same(old, o) {
 		return old, nil
 	}
-	t.server.store.put(k, o, t.by)
-	t.server.owned(k, o)
+	t.store.put(k, o, t.by)
+	t.owned(k, o)
 	return o, nil
 }
 

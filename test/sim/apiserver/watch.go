@@ -117,14 +117,14 @@ func (s *store) unwatch(k Kind, w *watcher) {
 	o.watches = slices.DeleteFunc(slices.Clone(o.watches), func(x *watcher) bool { return x == w })
 }
 
-// cutAll ends all watches of all clients.
-func (s *Server) cutAll() {
-	s.store.mu.Lock()
+// cut ends all watches of all clients.
+func (s *store) cut() {
+	s.mu.Lock()
 	var all []*watcher
-	for _, o := range s.store.kinds {
+	for _, o := range s.kinds {
 		all = append(all, o.watches...)
 	}
-	s.store.mu.Unlock()
+	s.mu.Unlock()
 	for _, w := range all {
 		w.Stop()
 	}

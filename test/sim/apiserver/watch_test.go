@@ -207,6 +207,7 @@ func TestReflector(t *testing.T) {
 		}
 		c.link.Set(Healthy())
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		if got := store.ListKeys(); len(got) != 50 {
 			t.Errorf("the reflector has %d pods, want 50", len(got))
 		}
@@ -244,12 +245,35 @@ func TestInformer(t *testing.T) {
 		}
 		s.Up()
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		if list := i.List(); len(list) != 1 || list[0].Name != "second" {
 			t.Errorf("the informer has %d pods", len(list))
 		}
 		for _, want := range []string{"->first", "->second", "first>-"} {
 			if !slices.Contains(changes, want) {
 				t.Errorf("changes are %v, without %s", changes, want)
+			}
+		}
+	})
+}
+
+// What happens while the network is parted, or the API server frozen, is seen after it.
+func TestWatchWaits(t *testing.T) {
+	bubble(t, func(t *testing.T, s *Server) {
+		pods := s.Pods().Via(dial(s, Healthy()))
+		w, err := pods.Watch(t.Context(), ListOptions[*corev1.Pod]{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Stop()
+		link := pods.client.link
+		for name, stop := range map[string][2]func(){"parted": {link.Partition, link.Heal}, "frozen": {s.Freeze, s.Thaw}} {
+			stop[0]()
+			made(t, s.Pods(), newPod(name))
+			time.AfterFunc(30*time.Second, stop[1])
+			start := time.Now()
+			if e := <-w.ResultChan(); e.Object.(*corev1.Pod).Name != name || time.Since(start) != 30*time.Second {
+				t.Errorf("%v, seen after %v", e, time.Since(start))
 			}
 		}
 	})

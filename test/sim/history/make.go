@@ -12,7 +12,8 @@ import (
 )
 
 // New makes the history of a seed. only, where given, are the groups of trouble that it has,
-// by a part of their names; else it has about half of them.
+// by a part of their names; else it has about half of them. A part with a minus before it is
+// of a group that it has not.
 func New(seed uint64, only ...string) History {
 	m := &maker{r: newRandom(seed), h: History{Seed: seed}, groups: map[group]float64{}}
 	m.h.Trouble = m.between(shortest, longest)
@@ -47,9 +48,15 @@ type maker struct {
 
 // choose draws which groups of trouble the history has.
 func (m *maker) choose(only []string) {
-	if len(only) > 0 {
+	named := func(g group, sign string) bool {
+		return slices.ContainsFunc(only, func(x string) bool {
+			part, signed := strings.CutPrefix(x, sign)
+			return signed && strings.Contains(string(g), part)
+		})
+	}
+	if slices.ContainsFunc(only, func(x string) bool { return !strings.HasPrefix(x, "-") }) {
 		for _, g := range groups {
-			if slices.ContainsFunc(only, func(part string) bool { return strings.Contains(string(g), part) }) {
+			if named(g, "") {
 				m.groups[g] = 1
 			}
 		}
@@ -59,7 +66,7 @@ func (m *maker) choose(only []string) {
 		return
 	}
 	for _, g := range groups {
-		if m.oneOf(2) {
+		if m.oneOf(2) && !named(g, "-") {
 			m.groups[g] = math.Exp2(m.r.Float64()*3 - 1.5) // a third to three times as much
 		}
 	}

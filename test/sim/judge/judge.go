@@ -171,7 +171,7 @@ func (j *Judge) AtRest(s witness.Settings) []witness.Violation {
 	return found
 }
 
-// Lives counts pods by what has become of them.
+// Counts counts pods by what has become of them.
 func (j *Judge) Counts() map[string]int {
 	counts := map[string]int{}
 	for _, l := range j.Lives() {

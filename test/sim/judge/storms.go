@@ -18,10 +18,12 @@ const (
 )
 
 // storms finds interfaces for which EC2 was asked in vain again and again.
-func (j *Judge) storms() (found []witness.Violation) {
+func (j *Judge) storms() []witness.Violation { return stormsIn(j.ec2.Calls()) }
+
+func stormsIn(all []ec2sim.Call) (found []witness.Violation) {
 	type subject struct{ eni, action string }
 	refused := map[subject][]ec2sim.Call{}
-	for _, c := range j.ec2.Calls() {
+	for _, c := range all {
 		if c.ENI != "" && c.Code != "" && c.Code != ec2sim.CodeThrottled {
 			refused[subject{c.ENI, c.Action}] = append(refused[subject{c.ENI, c.Action}], c)
 		}
@@ -42,7 +44,7 @@ func (j *Judge) storms() (found []witness.Violation) {
 	return found
 }
 
-// Changes finds calls that change something between two times at which nothing was to do.
+// ChangesAtRest finds calls that change something between two times at which nothing was to do.
 func (j *Judge) ChangesAtRest(from, to time.Time) (found []witness.Violation) {
 	for _, c := range j.ec2.Calls() {
 		changes := c.Action == "AssignPrivateIpAddresses" || c.Action == "UnassignPrivateIpAddresses"

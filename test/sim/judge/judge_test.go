@@ -1,0 +1,173 @@
+package judge
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"slotwise.dev/slotwise/test/ec2sim"
+	"slotwise.dev/slotwise/test/sim/apiserver"
+	"slotwise.dev/slotwise/test/witness"
+)
+
+func TestClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		c := &clock{}
+		c.note(5, start)
+		c.note(7, start.Add(time.Second))
+		time.Sleep(time.Minute)
+		for name, test := range map[string]struct {
+			revision int64
+			want     time.Time
+			written  bool
+		}{
+			"written":            {revision: 5, want: start, written: true},
+			"of no commit":       {revision: 6, want: start.Add(time.Second), written: true},
+			"not written so far": {revision: 8, want: start.Add(time.Minute)},
+		} {
+			if got := c.NotBefore(test.revision); !got.Equal(test.want) {
+				t.Errorf("%s: not before %s, want %s", name, got, test.want)
+			}
+			if got, written := c.NotAfter(test.revision); written != test.written || written && !got.Equal(test.want) {
+				t.Errorf("%s: not after %s (%t), want %s (%t)", name, got, written, test.want, test.written)
+			}
+		}
+	})
+}
+
+func prefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
+
+const zone = "us-west-2a"
+
+// bed is an API server and EC2 with one node, watched by a judge.
+type bed struct {
+	*Judge
+	api *apiserver.Server
+	ec2 *ec2sim.Server
+	eni string
+}
+
+func newBed(t *testing.T) bed {
+	t.Helper()
+	b := bed{api: apiserver.New(), ec2: ec2sim.New(ec2sim.Options{})}
+	t.Cleanup(b.api.Close)
+	b.Judge = New(b.api, b.ec2, "ns", "ours")
+	world := ec2sim.World{
+		Subnets:   []ec2sim.Subnet{{ID: "subnet", Zone: zone, CIDR: prefix("10.0.0.0/24")}},
+		Instances: []ec2sim.Instance{{ID: "i-1", Type: "t3.small", Subnet: "subnet"}},
+	}
+	if err := b.ec2.Build(world); err != nil {
+		t.Fatal(err)
+	}
+	eni := b.ec2.Interfaces()[0]
+	b.eni = eni.ID
+	b.Subnet("subnet", prefix("10.0.0.0/24"))
+	b.Node("node", eni)
+	return b
+}
+
+// pod makes a pod that is bound with an address.
+func (b bed) pod(t *testing.T, name, address string) {
+	t.Helper()
+	_, err := b.api.Pods().Create(&corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, Annotations: map[string]string{"vpc.amazonaws.com/PrivateIPv4Address": address}},
+		Spec:       corev1.PodSpec{SchedulerName: "ours", NodeName: "node"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What the API server writes reaches the witness at the exact time.
+func TestSees(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t)
+		got, err := b.ec2.Assign(b.eni, ec2sim.Request{AddressCount: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := got.Addresses[0].String() + "/24"
+		b.pod(t, "first", address)
+		time.Sleep(time.Minute)
+		if err := b.api.Pods().Delete(types.NamespacedName{Namespace: "ns", Name: "first"}, apiserver.Deletion{Grace: apiserver.Force()}); err != nil {
+			t.Fatal(err)
+		}
+		if found := b.All(); len(found) > 0 {
+			t.Fatalf("found %v before anything went wrong", found)
+		}
+		time.Sleep(29 * time.Second)
+		b.pod(t, "next", address)
+		if found := b.All(); len(found) != 1 || found[0].Kind != witness.ReusedEarly {
+			t.Errorf("found %v, want that the address was reused 1 s too early", found)
+		}
+		b.pod(t, "third", address)
+		if found := b.All(); len(found) != 2 || found[1].Kind != witness.HeldTwice {
+			t.Errorf("found %v, want that two pods have the address", found)
+		}
+	})
+}
+
+func TestStorms(t *testing.T) {
+	for name, test := range map[string]struct {
+		calls int
+		pause time.Duration
+		want  int
+	}{
+		"a few calls in vain":   {calls: stubborn, pause: time.Second},
+		"many calls in vain":    {calls: stubborn + 1, pause: time.Second, want: 1},
+		"many, with pauses":     {calls: 3 * stubborn, pause: window / stubborn},
+		"many, a little sooner": {calls: stubborn + 1, pause: window/stubborn - time.Second, want: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			var calls []ec2sim.Call
+			for i := range test.calls {
+				calls = append(calls, ec2sim.Call{
+					Seq: i + 1, Action: "AssignPrivateIpAddresses", ENI: "eni", Code: "UnauthorizedOperation",
+					Start: start.Add(time.Duration(i) * test.pause),
+				})
+			}
+			if found := stormsIn(calls); len(found) != test.want {
+				t.Errorf("found %v, want %d", found, test.want)
+			}
+		})
+	}
+	t.Run("throttled calls, and such as are about nothing", func(t *testing.T) {
+		calls := make([]ec2sim.Call, 2*stubborn+2)
+		for i := range calls {
+			calls[i] = ec2sim.Call{Action: "DescribeSubnets", Code: "InternalError"}
+			if i%2 == 0 {
+				calls[i] = ec2sim.Call{Action: "AssignPrivateIpAddresses", ENI: "eni", Code: ec2sim.CodeThrottled}
+			}
+		}
+		if found := stormsIn(calls); len(found) > 0 {
+			t.Errorf("found %v", found)
+		}
+	})
+}
+
+// Two runs with the same trace wrote the same at the same times.
+func TestTrace(t *testing.T) {
+	run := func(pause time.Duration) (trace uint64) {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBed(t)
+			b.pod(t, "a", "10.0.0.9/24")
+			time.Sleep(pause)
+			b.pod(t, "b", "10.0.0.10/24")
+			trace = b.Trace()
+		})
+		return trace
+	}
+	if run(time.Second) != run(time.Second) {
+		t.Error("two equal runs have two traces")
+	}
+	if run(time.Second) == run(2*time.Second) {
+		t.Error("two runs that differ have one trace")
+	}
+}

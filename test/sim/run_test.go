@@ -1,0 +1,110 @@
+package sim
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"slotwise.dev/slotwise/test/sim/history"
+	"slotwise.dev/slotwise/test/sim/judge"
+	"slotwise.dev/slotwise/test/witness"
+)
+
+// stub is a replica that is none.
+type stub struct{ run func(context.Context) }
+
+func (s stub) Run(ctx context.Context) { s.run(ctx) }
+
+func (stub) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+}
+
+func stubs(run func(context.Context)) Options {
+	return Options{Build: func(Environment) (Replica, error) { return stub{run}, nil }}
+}
+
+// short is a history of a minute without trouble.
+func short(steps ...history.Step) history.History {
+	h := history.New(1, "none")
+	h.Trouble, h.Steps, h.Ending = history.Duration(time.Minute), steps, nil
+	return h
+}
+
+// What is judged is seen to fail on products that are none.
+func TestStubs(t *testing.T) {
+	waits := func(ctx context.Context) { <-ctx.Done() }
+	crash := history.Step{At: history.Duration(10 * time.Second), Act: history.Crash, On: history.Standby}
+	stop := history.Step{At: history.Duration(10 * time.Second), Act: history.Stop, On: history.Standby}
+	for name, test := range map[string]struct {
+		run   func(context.Context)
+		steps []history.Step
+		want  []witness.Kind // at least these
+	}{
+		"one that does nothing": {
+			run: waits, want: []witness.Kind{witness.SlotLost},
+		},
+		"one that does not hear that it is to end": {
+			run:  func(ctx context.Context) { <-ctx.Done(); time.Sleep(5 * time.Minute) },
+			want: []witness.Kind{judge.Endless}, steps: []history.Step{stop},
+		},
+		"one that goes on after a crash": {
+			run:  func(ctx context.Context) { <-ctx.Done(); time.Sleep(5 * time.Minute) },
+			want: []witness.Kind{judge.Endless}, steps: []history.Step{crash},
+		},
+		"one that leaves a goroutine behind": {
+			run: func(ctx context.Context) {
+				go func() { select {} }()
+				<-ctx.Done()
+			},
+			want: []witness.Kind{judge.Broke},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := Run(t, short(test.steps...), stubs(test.run))
+			for _, kind := range test.want {
+				if !slices.Contains(v.Kinds(), kind) {
+					t.Errorf("found %v, want %q", v.Kinds(), kind)
+				}
+			}
+		})
+	}
+}
+
+// A history of a minute on the real product, in which nothing goes wrong, comes to rest.
+func TestCalm(t *testing.T) {
+	h := short(history.Step{Act: history.Create, Pod: &history.Pod{Name: "pod"}, Count: 5})
+	v := Run(t, h, Options{Build: Slotwise})
+	if len(v.Violations) > 0 {
+		t.Errorf("%d violations: %s", len(v.Violations), v.Story)
+	}
+	if v.Counts["pods bound"] != 5 || v.Counts["EC2 AssignPrivateIpAddresses: done"] == 0 {
+		t.Errorf("counted %v, want 5 pods bound, with addresses of EC2", v.Counts)
+	}
+}
+
+// What is due first is done first; what is not due is done in the end.
+func TestAgenda(t *testing.T) {
+	synctest.Test(t, testAgenda)
+}
+
+func testAgenda(t *testing.T) {
+	var did []string
+	s := &system{}
+	for _, x := range []struct {
+		name string
+		in   time.Duration
+	}{{"b", 2 * time.Millisecond}, {"c", 3 * time.Millisecond}, {"a", time.Millisecond}, {"b, too", 2 * time.Millisecond}, {"never due", time.Hour}} {
+		s.later(x.in, func() { did = append(did, x.name) })
+	}
+	s.until(time.Now().Add(10 * time.Millisecond))
+	if want := []string{"a", "b", "b, too", "c"}; !slices.Equal(did, want) {
+		t.Errorf("did %v, want %v", did, want)
+	}
+	s.undoAll()
+	if did[len(did)-1] != "never due" {
+		t.Errorf("at the end %v was done", did)
+	}
+}
