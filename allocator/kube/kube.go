@@ -42,7 +42,7 @@ type Pods interface {
 	// Bind binds a pod and gives it its address, in one write.
 	Bind(ctx context.Context, b Binding) error
 	// Annotate gives an address to a pod that is bound already. A pod of another UID under
-	// that name is a conflict.
+	// that name is refused: see Ended.
 	Annotate(ctx context.Context, pod types.NamespacedName, uid types.UID, address netip.Prefix) error
 	// Evict ends a pod, as far as disruption budgets allow.
 	Evict(ctx context.Context, pod types.NamespacedName, uid types.UID) error
@@ -75,9 +75,11 @@ func Refused(err error) bool {
 }
 
 // Ended says that the API server has refused something about a pod because the pod has
-// ended. A conflict may also mean that another write was quicker.
+// ended. A conflict may also mean that another write was quicker. A patch with the UID of
+// a pod that another one has replaced is invalid (apimachinery: pkg/api/validation,
+// objectmeta.go ValidateObjectMetaAccessorUpdate).
 func Ended(ctx context.Context, p Pods, refusal error, pod types.NamespacedName, uid types.UID) bool {
-	if !apierrors.IsConflict(refusal) {
+	if !apierrors.IsConflict(refusal) && !apierrors.IsInvalid(refusal) {
 		return apierrors.IsNotFound(refusal)
 	}
 	now, err := p.Get(ctx, pod)
