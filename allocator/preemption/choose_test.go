@@ -1,0 +1,142 @@
+package preemption
+
+import (
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"slotwise.dev/slotwise/allocator/capacity"
+	"slotwise.dev/slotwise/allocator/pods"
+)
+
+var now = time.Unix(1_000_000, 0)
+
+// node is one whose pods all bring an address when they end.
+type node struct {
+	name    string
+	group   pods.Group
+	outlook capacity.Outlook
+}
+
+func newNode(x *pods.Index, name string, has ...pods.Pod) *node {
+	n := &node{name: name, outlook: capacity.Outlook{Read: true}}
+	n.group = x.Group(n)
+	for _, p := range has {
+		p.Node = name
+		n.group.Place(p, now)
+	}
+	return n
+}
+
+func (n *node) Name() string                            { return n.name }
+func (n *node) Pods() pods.Group                        { return n.group }
+func (n *node) Observe(pods.Pod) (pods.Home, types.UID) { return nil, "" }
+func (n *node) Ended(types.UID, time.Duration)          {}
+func (n *node) Foresee(ended []types.UID) capacity.Outlook {
+	o := n.outlook
+	o.Remaining += len(ended)
+	return o
+}
+
+func victim(uid types.UID, priority int32) pods.Pod {
+	return pods.Pod{UID: uid, Priority: priority, Created: now.Add(-time.Hour)}
+}
+
+func option(n *node, violations int64, victims ...types.UID) Option {
+	return Option{n, capacity.Candidate{Node: n.name, Victims: victims, Violations: violations}}
+}
+
+var preemptor = capacity.Pod{UID: "urgent", Priority: 100}
+
+func TestChooseTheCheapest(t *testing.T) {
+	x := pods.NewIndex()
+	a := newNode(x, "a", victim("a1", 0), victim("a2", 0))
+	b := newNode(x, "b", victim("b1", 5))
+	for name, c := range map[string]struct {
+		options []Option
+		want    string
+	}{
+		"no budget violated": {[]Option{option(a, 1, "a1"), option(b, 0, "b1")}, "b"},
+		"less important":     {[]Option{option(a, 0, "a1"), option(b, 0, "b1")}, "a"},
+		"fewer victims":      {[]Option{option(a, 0, "a1", "a2"), option(newNode(x, "c", victim("c1", 0)), 0, "c1")}, "c"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			chosen, ok := New().Choose(preemptor, c.options, now)
+			if !ok || chosen.Node != c.want {
+				t.Errorf("chose %q, %t; want %q", chosen.Node, ok, c.want)
+			}
+		})
+	}
+}
+
+// One victim for a pod: while an address is on its way to it no other pod has to go.
+func TestChooseOnce(t *testing.T) {
+	x := pods.NewIndex()
+	n := newNode(x, "a", victim("a1", 0), victim("a2", 0))
+	s := New()
+	if _, ok := s.Choose(preemptor, []Option{option(n, 0, "a1")}, now); !ok {
+		t.Fatal("no victim at first")
+	}
+	if chosen, ok := s.Choose(preemptor, []Option{option(n, 0, "a2")}, now.Add(time.Second)); ok {
+		t.Errorf("chose %v once more", chosen.Victims)
+	}
+	if _, ok := s.Choose(preemptor, []Option{option(n, 0, "a2")}, now.Add(evictionTime)); !ok {
+		t.Error("no victim though the scheduler has not deleted the one that it was granted")
+	}
+}
+
+// Nobody has to go where that brings the pod no address.
+func TestChooseNoneInVain(t *testing.T) {
+	x := pods.NewIndex()
+	n := newNode(x, "a", victim("a1", 0))
+	n.outlook.Remaining = -1
+	if chosen, ok := New().Choose(preemptor, []Option{option(n, 0, "a1")}, now); ok {
+		t.Errorf("chose %v in vain", chosen.Victims)
+	}
+	n.outlook = capacity.Outlook{}
+	if chosen, ok := New().Choose(preemptor, []Option{option(n, 0, "a1")}, now); ok {
+		t.Errorf("chose %v on a node that is not read", chosen.Victims)
+	}
+}
+
+// What comes free is kept for the pod of higher priority, until it is there.
+func TestKept(t *testing.T) {
+	x := pods.NewIndex()
+	n, next := newNode(x, "a"), newNode(x, "a")
+	n.outlook.Remaining = 1
+	s := New()
+	s.Expect(preemptor, []Node{n}, now)
+	if kept := s.Kept(capacity.Pod{UID: "low"}); kept[n] != 1 {
+		t.Errorf("Kept = %v, want one", kept)
+	}
+	if kept := s.Kept(preemptor); len(kept) != 0 {
+		t.Errorf("Kept = %v from the pod itself", kept)
+	}
+	s.Move(n, next)
+	if kept := s.Kept(capacity.Pod{UID: "low"}); kept[next] != 1 || kept[n] != 0 {
+		t.Errorf("Kept = %v after the node was read anew", kept)
+	}
+	s.Remove(preemptor.UID)
+	if kept := s.Kept(capacity.Pod{UID: "low"}); len(kept) != 0 {
+		t.Errorf("Kept = %v for a pod that needs it no longer", kept)
+	}
+}
+
+// A nomination does not age while what it waits for cools, and ends after.
+func TestReview(t *testing.T) {
+	x := pods.NewIndex()
+	n := newNode(x, "a")
+	n.outlook = capacity.Outlook{Read: true, Remaining: 1, Cooling: 1}
+	s := New()
+	s.Expect(preemptor, []Node{n}, now)
+	for after := time.Duration(0); after < 3*time.Minute; after += 10 * time.Second {
+		if vain := s.Review(now.Add(after)); len(vain) > 0 {
+			t.Fatalf("ended after %s, while it cooled", after)
+		}
+	}
+	n.outlook = capacity.Outlook{Read: true, Now: 1, Remaining: 1}
+	if vain := s.Review(now.Add(3*time.Minute + slack)); len(vain) != 1 || vain[0] != Node(n) {
+		t.Errorf("Review = %v, want the node on which it was kept in vain", vain)
+	}
+}
