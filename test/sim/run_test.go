@@ -30,6 +30,7 @@ func stubs(run func(context.Context)) Options {
 func short(steps ...history.Step) history.History {
 	h := history.New(1, "none")
 	h.Trouble, h.Steps, h.Ending = history.Duration(time.Minute), steps, nil
+	h.Cluster.Settings = history.Settings{} // its subnet has no block to give
 	return h
 }
 
@@ -72,7 +73,6 @@ func TestStubs(t *testing.T) {
 		})
 	}
 }
-
 // A history of a minute on the real product, in which nothing goes wrong, comes to rest.
 func TestCalm(t *testing.T) {
 	h := short(history.Step{Act: history.Create, Pod: &history.Pod{Name: "pod"}, Count: 5})

@@ -40,7 +40,7 @@ func groupsOf(text string) []string {
 func parseSeed(text string) (uint64, error) { return strconv.ParseUint(text, 10, 64) }
 
 // TestSim plays random histories for as long as SIM_DURATION says, from SIM_SEED on or from
-// a random seed; without it none, as what it finds is not all mended yet. SIM_PARALLEL is how many processes do it, SIM_ENOUGH
+// a random seed; without it none, as what it finds is not all fixed yet. SIM_PARALLEL is how many processes do it, SIM_ENOUGH
 // after how many failures it ends, and SIM_SHRINK how long the smallest history of the
 // first one is looked for. SIM_GROUPS are the groups of trouble, where it is to be some only.
 func TestSim(t *testing.T) {

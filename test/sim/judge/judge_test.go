@@ -58,14 +58,13 @@ func newBed(t *testing.T) bed {
 	b := bed{api: apiserver.New(), ec2: ec2sim.New(ec2sim.Options{})}
 	t.Cleanup(b.api.Close)
 	b.Judge = New(b.api, b.ec2, "ns", "ours")
-	world := ec2sim.World{
-		Subnets:   []ec2sim.Subnet{{ID: "subnet", Zone: zone, CIDR: prefix("10.0.0.0/24")}},
-		Instances: []ec2sim.Instance{{ID: "i-1", Type: "t3.small", Subnet: "subnet"}},
-	}
-	if err := b.ec2.Build(world); err != nil {
+	if err := b.ec2.AddSubnet("subnet", zone, prefix("10.0.0.0/24")); err != nil {
 		t.Fatal(err)
 	}
-	eni := b.ec2.Interfaces()[0]
+	eni, err := b.ec2.AddInstance(ec2sim.Instance{ID: "i-1", Type: "t3.small", Subnet: "subnet"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	b.eni = eni.ID
 	b.Subnet("subnet", prefix("10.0.0.0/24"))
 	b.Node("node", eni)
@@ -121,7 +120,7 @@ func TestStorms(t *testing.T) {
 	}{
 		"a few calls in vain":   {calls: stubborn, pause: time.Second},
 		"many calls in vain":    {calls: stubborn + 1, pause: time.Second, want: 1},
-		"many, with pauses":     {calls: 3 * stubborn, pause: window / stubborn},
+		"many, with pauses":     {calls: 3 * stubborn, pause: window/stubborn + time.Millisecond},
 		"many, a little sooner": {calls: stubborn + 1, pause: window/stubborn - time.Second, want: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
