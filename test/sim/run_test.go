@@ -73,17 +73,6 @@ func TestStubs(t *testing.T) {
 		})
 	}
 }
-// A history of a minute on the real product, in which nothing goes wrong, comes to rest.
-func TestCalm(t *testing.T) {
-	h := short(history.Step{Act: history.Create, Pod: &history.Pod{Name: "pod"}, Count: 5})
-	v := Run(t, h, Options{Build: Slotwise})
-	if len(v.Violations) > 0 {
-		t.Errorf("%d violations: %s", len(v.Violations), v.Story)
-	}
-	if v.Counts["pods bound"] != 5 || v.Counts["EC2 AssignPrivateIpAddresses: done"] == 0 {
-		t.Errorf("counted %v, want 5 pods bound, with addresses of EC2", v.Counts)
-	}
-}
 
 // What is due first is done first; what is not due is done in the end.
 func TestAgenda(t *testing.T) {
