@@ -12,21 +12,24 @@ import (
 
 // TestTroubleshooting: README.md has every text by which Slotwise says that
 // something is wrong, so that whoever searches for it finds what to do. Of texts with
-// a mend after a colon it has at least one of the two parts.
+// a fix after a colon it has at least one of the two parts.
 func TestTroubleshooting(t *testing.T) {
 	text := strings.Join(strings.Fields(readme(t)), " ")
 	for name, c := range map[string]struct {
 		file    string
 		pattern string // with the text as its group
 	}{
-		"refusals of filter":   {"extender/refusal.go", `(?m)^\t\w+:\s+"(\w+ .*)",$`},
-		"refusals of bind":     {"allocator/bind.go", `err\w+\s+= errors.New\("(.*)"\)`},
+		"reasons of nodes":     {"allocator/capacity/reason.go", `(?m)^\t\w+:\s+"(\w+ .*)",$`},
+		"binds on a node":      {"allocator/node/bind.go", `err\w+\s+= errors.New\("(.*)"\)`},
+		"binds that are sent":  {"allocator/binding/binding.go", `err\w+\s+= errors.New\("(.*)"\)`},
+		"binds overtaken":      {"allocator/pods/attempt.go", `Err\w+\s+= errors.New\("(.*)"\)`},
+		"writes":               {"allocator/kube/kube.go", `Err\w+\s+= errors.New\("(.*)"\)`},
 		"bind as a request":    {"extender/bind.go", `errors.New\("(.*)"\)`},
 		"filter as a request":  {"extender/request.go", `errors.New\("(the request .*)"`},
 		"pods in requests":     {"extender/pod.go", `errors.New\("(a pod .*)"`},
 		"standbys":             {"extender/handler.go", `errors.New\("(.*)"`},
 		"refusals of settings": {"manifests/base/settings-guard.yaml", `\+ ' (cannot be read; want [a-z" ]+)`},
-		"events":               {"allocator/events.go", `Reason\w+\s+= "(\w+)"`},
+		"events":               {"allocator/events/events.go", `Reason\w+\s+= "(\w+)"`},
 		"alerts":               {"manifests/monitoring/rules.yaml", `- alert: (\w+)`},
 	} {
 		t.Run(name, func(t *testing.T) {
