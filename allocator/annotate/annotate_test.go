@@ -30,7 +30,8 @@ var (
 	errAPI   = errors.New("the API server does not answer")
 	resource = schema.GroupResource{Resource: "pods"}
 	notFound = apierrors.NewNotFound(resource, "iis")
-	conflict = apierrors.NewConflict(resource, "iis", errors.New("it is another one"))
+	conflict = apierrors.NewConflict(resource, "iis", errors.New("another write was quicker"))
+	invalid  = apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "iis", nil) // what a patch with another UID is
 )
 
 // world is the node win-1, the API server, and who reads events. It begins at second zero.
@@ -129,7 +130,7 @@ func TestAnnotate(t *testing.T) {
 			want: []string{"0: " + takeBack, "0: " + write},
 		},
 		"another pod has its name now": {
-			world: world{answers: []error{conflict}, uid: "2"}, add: iis,
+			world: world{answers: []error{invalid}, uid: "2"}, add: iis,
 			want: []string{"0: " + takeBack, "0: " + write},
 		},
 		"it was written to at the same time": {

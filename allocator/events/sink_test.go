@@ -53,15 +53,10 @@ func TestPatientSink(t *testing.T) {
 		}
 
 		// A crowd waits; the next one is dropped, and a warning still goes ahead.
-		ctx, cancel := context.WithCancel(t.Context())
-		for range mostWaiting + 1 {
-			go func() {
-				if _, err := s.Create(ctx, normal); err != nil && !errors.Is(err, context.Canceled) {
-					t.Error(err)
-				}
-			}()
+		for range mostWaiting / eventsAtOnce {
+			s.limit.ReserveN(time.Now(), eventsAtOnce)
 		}
-		synctest.Wait()
+		s.limit.Reserve()
 		before := len(under.taken)
 		if waited := create(normal); waited > 0 || len(under.taken) != before {
 			t.Errorf("one event too many waited %s, %d were written", waited, len(under.taken)-before)
@@ -69,7 +64,19 @@ func TestPatientSink(t *testing.T) {
 		if waited := create(warning); waited > 0 || len(under.taken) != before+1 {
 			t.Errorf("a warning waited %s behind the crowd", waited)
 		}
+	})
+}
+
+// Who waits for its turn ends with the recorder.
+func TestPatientSinkEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		under := &sink{}
+		s := patientSink{EventSink: under, limit: rate.NewLimiter(normalEvents, eventsAtOnce)}
+		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
+		if _, err := s.Create(ctx, &eventsv1.Event{Type: corev1.EventTypeNormal}); !errors.Is(err, context.Canceled) || len(under.taken) > 0 {
+			t.Errorf("%d events were written after the end, the error is %v", len(under.taken), err)
+		}
 	})
 }
 

@@ -31,6 +31,7 @@ var (
 	anything = schema.GroupResource{Resource: "things"}
 	notFound = apierrors.NewNotFound(anything, "x")
 	conflict = apierrors.NewConflict(anything, "x", errors.New("it is another one"))
+	invalid  = apierrors.NewInvalid(schema.GroupKind{Kind: "Thing"}, "x", nil)
 )
 
 // request is what the API server was asked.

@@ -36,21 +36,26 @@ type Advert struct {
 
 // Pods are pods as Slotwise uses them.
 type Pods interface {
+	// Get reads a pod from the API server itself. The error may be IsNotFound.
 	Get(ctx context.Context, pod types.NamespacedName) (*corev1.Pod, error)
 	// OnNode lists the pods that are bound to a Node, those that have finished too.
 	OnNode(ctx context.Context, node string) ([]corev1.Pod, error)
-	// Bind binds a pod and gives it its address, in one write.
+	// Bind binds a pod and gives it its address, in one write. The error is IsConflict
+	// where the pod is bound already or has another UID, IsNotFound where there is none;
+	// Refused tells whether it may yet be carried out.
 	Bind(ctx context.Context, b Binding) error
 	// Annotate gives an address to a pod that is bound already. A pod of another UID under
 	// that name is refused: see Ended.
 	Annotate(ctx context.Context, pod types.NamespacedName, uid types.UID, address netip.Prefix) error
-	// Evict ends a pod, as far as disruption budgets allow.
+	// Evict ends a pod, as far as disruption budgets allow: the error is IsTooManyRequests
+	// while they do not. A pod of another UID under that name is a conflict: see Ended.
 	Evict(ctx context.Context, pod types.NamespacedName, uid types.UID) error
 }
 
 // Nodes are Node objects as Slotwise uses them.
 type Nodes interface {
-	// Advertise writes capacity, allocatable and annotations.
+	// Advertise writes capacity, allocatable and annotations. The error is IsNotFound where
+	// the Node has gone.
 	Advertise(ctx context.Context, node string, a Advert) error
 }
 

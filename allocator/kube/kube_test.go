@@ -14,7 +14,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -33,7 +32,7 @@ func TestRefused(t *testing.T) {
 		"conflict":                       {conflict, true},
 		"conflict, in words":             {fmt.Errorf("not bound: %w", conflict), true},
 		"forbidden":                      {apierrors.NewForbidden(anything, "x", errAPI), true},
-		"invalid":                        {apierrors.NewInvalid(schema.GroupKind{}, "x", nil), true},
+		"invalid":                        {invalid, true},
 		"too many requests":              {apierrors.NewTooManyRequests("later", 1), true},
 		"nobody listens":                 {dial(syscall.ECONNREFUSED), true},
 		"the connection broke":           {dial(syscall.ECONNRESET), false},
@@ -76,6 +75,8 @@ func TestEnded(t *testing.T) {
 		"a conflict: another pod has the name":    {refusal: conflict, now: podNow{uid: "2"}, asks: 1, want: true},
 		"a conflict: nobody has the name":         {refusal: conflict, now: podNow{err: notFound}, asks: 1, want: true},
 		"a conflict, and the pod cannot be read":  {refusal: conflict, now: podNow{uid: "2", err: errAPI}, asks: 1},
+		"a patch that no pod may get":             {refusal: invalid, now: podNow{uid: "1"}, asks: 1},
+		"a patch for the pod that had the name":   {refusal: invalid, now: podNow{uid: "2"}, asks: 1, want: true},
 		"a conflict in words: another pod has it": {refusal: errors.Join(errAPI, conflict), now: podNow{uid: "2"}, asks: 1, want: true},
 	} {
 		t.Run(name, func(t *testing.T) {

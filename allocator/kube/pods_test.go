@@ -78,10 +78,11 @@ func TestPodsAsk(t *testing.T) {
 func TestPodsAnswer(t *testing.T) {
 	known := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "iis", UID: "1"}}
 	p := NewPods((&apiServer{answers: map[string]any{
-		"GET " + podPath:               known,
-		"GET /api/v1/pods":             corev1.PodList{Items: []corev1.Pod{known}},
-		"PATCH " + podPath:             conflict,
-		"POST " + podPath + "/binding": conflict,
+		"GET " + podPath:                known,
+		"GET /api/v1/pods":              corev1.PodList{Items: []corev1.Pod{known}},
+		"PATCH " + podPath:              invalid,
+		"POST " + podPath + "/binding":  conflict,
+		"POST " + podPath + "/eviction": conflict,
 	}}).kubernetes(t))
 
 	if got, err := p.Get(t.Context(), iis); err != nil || got.UID != "1" {
@@ -90,11 +91,14 @@ func TestPodsAnswer(t *testing.T) {
 	if got, err := p.OnNode(t.Context(), "win-1"); err != nil || len(got) != 1 || got[0].UID != "1" {
 		t.Errorf("listed %v, %v; want the pod of UID 1", got, err)
 	}
-	if err := p.Annotate(t.Context(), iis, "1", netip.MustParsePrefix("10.0.0.9/24")); !apierrors.IsConflict(err) {
-		t.Errorf("annotated another pod of that name: %v, want a conflict", err)
+	if err := p.Annotate(t.Context(), iis, "1", netip.MustParsePrefix("10.0.0.9/24")); !apierrors.IsInvalid(err) {
+		t.Errorf("annotated another pod of that name: %v, want that the patch is invalid", err)
 	}
 	if err := p.Bind(t.Context(), Binding{Pod: iis}); !apierrors.IsConflict(err) {
 		t.Errorf("bound another pod of that name: %v, want a conflict", err)
+	}
+	if err := p.Evict(t.Context(), iis, "1"); !apierrors.IsConflict(err) {
+		t.Errorf("evicted another pod of that name: %v, want a conflict", err)
 	}
 }
 

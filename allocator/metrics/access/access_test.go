@@ -2,9 +2,13 @@ package access
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/go-logr/logr"
 	"golang.org/x/time/rate"
@@ -12,6 +16,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 )
 
@@ -77,4 +82,53 @@ func TestGate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// reviews answers all reviews: it is the reader's token, and the reader may.
+type reviews struct{ asked int }
+
+// RoundTrip is that of http.RoundTripper.
+func (r *reviews) RoundTrip(q *http.Request) (*http.Response, error) {
+	r.asked++
+	return &http.Response{
+		StatusCode: http.StatusCreated,
+		Header:     http.Header{"Content-Type": {"application/json"}},
+		Body:       io.NopCloser(strings.NewReader(`{"status":{"authenticated":true,"allowed":true}}`)),
+		Request:    q,
+	}, nil
+}
+
+// The API server is asked as often as it may be, and no more until some time has passed.
+func TestFilter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &reviews{}
+		filter, err := Filter(&rest.Config{Host: "http://api", QPS: -1}, &http.Client{Transport: api})
+		if err != nil {
+			t.Fatal(err)
+		}
+		handler, err := filter(logr.Discard(), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		look := func() int {
+			request := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
+			request.Header.Set("Authorization", "Bearer reader")
+			answer := httptest.NewRecorder()
+			handler.ServeHTTP(answer, request)
+			return answer.Code
+		}
+		for i := range looksAtOnce {
+			if code := look(); code != http.StatusOK {
+				t.Errorf("look %d was answered %d", i+1, code)
+			}
+		}
+		if code := look(); code != http.StatusTooManyRequests || api.asked != 2*looksAtOnce {
+			t.Errorf("a look too many was answered %d, the API server was asked %d times; want %d, %d",
+				code, api.asked, http.StatusTooManyRequests, 2*looksAtOnce)
+		}
+		time.Sleep(time.Second / looksPerSecond)
+		if code := look(); code != http.StatusOK {
+			t.Errorf("a later look was answered %d", code)
+		}
+	})
 }
