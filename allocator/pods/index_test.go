@@ -87,8 +87,14 @@ func TestI5Lodge(t *testing.T) {
 	if found := b.in(x).Lodge(block); len(found) != 1 || found[0].Pod != "p" {
 		t.Errorf("Lodge = %v, want p", found)
 	}
-	if homes := x.Homes("p"); len(homes) != 2 {
-		t.Errorf("Homes = %v, want both", homes)
+	if homes := x.End("p", now); len(homes) != 2 {
+		t.Errorf("End = %v, want both", homes)
+	}
+	if found := b.in(x).Lodge(block); len(found) != 0 {
+		t.Errorf("Lodge = %v of a pod whose end nobody will be told of again", found)
+	}
+	if !b.in(x).HeldElsewhere(address(17), "q", now) {
+		t.Error("its address does not cool")
 	}
 }
 
@@ -129,8 +135,8 @@ func TestI6HomesOfAnAttempt(t *testing.T) {
 	x, a, b := NewIndex(), &home{name: "a"}, &home{name: "b"}
 	a.in(x).Begin(key("p"), "p", now)
 	b.in(x).Begin(key("p"), "p", now)
-	if homes := x.Homes("p"); len(homes) != 1 || homes[0] != Home(b) {
-		t.Errorf("Homes = %v, want the latest", homes)
+	if homes := x.End("p", now); len(homes) != 1 || homes[0] != Home(b) {
+		t.Errorf("End = %v, want the latest", homes)
 	}
 	b.in(x).EndAttempts()
 	if at := x.Latest("p"); at == nil || at.Home() != Home(a) {
