@@ -23,7 +23,8 @@ type Option struct {
 // kube-scheduler itself chooses by (Kubernetes 1.37: framework/preemption/preemption.go,
 // pickOneNodeForPreemption): fewest budgets violated, least important victims, fewest
 // victims, latest to start. It is one, so that it is known whose addresses come. There
-// is none where evictions bring the pod no address, or one is on its way to it already.
+// is none where evictions bring the pod no address, where one is on its way to it
+// already, or where one comes without them.
 func (s *Nominations) Choose(pod capacity.Pod, options []Option, now time.Time) (chosen capacity.Candidate, ok bool) {
 	if s.expected(pod, now) {
 		return capacity.Candidate{}, false
@@ -31,9 +32,15 @@ func (s *Nominations) Choose(pod capacity.Pod, options []Option, now time.Time) 
 	var best cost
 	var on Node
 	for _, o := range options {
-		o.Victims = s.needed(o.Node, o.Victims, pod)
-		if !s.comes(o.Node, o.Victims, pod) {
+		f := s.forecast(o.Node, pod)
+		if !f.comes(o.Victims) {
 			continue
+		}
+		if !f.shows() {
+			if o.Victims = f.needed(o.Victims); len(o.Victims) == 0 {
+				s.add(nomination{pod: pod, node: o.Node, made: now, until: now.Add(ledger.Cooldown + slack)})
+				return capacity.Candidate{}, false
+			}
 		}
 		if x := costOf(o); !ok || x.less(best) {
 			best, chosen, on, ok = x, o.Candidate, o.Node, true
@@ -52,7 +59,7 @@ func (s *Nominations) Expect(pod capacity.Pod, nodes []Node, now time.Time) {
 		return
 	}
 	for _, n := range nodes {
-		if s.comes(n, nil, pod) {
+		if s.forecast(n, pod).comes(nil) {
 			s.add(nomination{pod: pod, node: n, made: now, until: now.Add(ledger.Cooldown + slack)})
 			return
 		}
@@ -69,44 +76,55 @@ func (s *Nominations) expected(pod capacity.Pod, now time.Time) bool {
 	return stands
 }
 
-// needed are the victims without those that kube-scheduler adds because it counts pods
-// twice: beside each pod that is nominated on a node also that one's victim, as long as
-// it stops. The most important are spared, and the pod gets the same room once all that
-// stop have stopped.
-func (s *Nominations) needed(n Node, wanted []types.UID, pod capacity.Pod) []types.UID {
-	group := n.Pods()
-	stopping := 0
-	for _, uid := range victims(s.others(n, pod.UID)) {
-		if group.Has(uid) && !slices.Contains(wanted, uid) {
-			stopping++
-		}
-	}
-	spared := slices.DeleteFunc(slices.Clone(wanted), func(uid types.UID) bool {
-		p, _ := group.Get(uid)
-		return p.Ending
-	})
-	slices.SortFunc(spared, func(x, y types.UID) int {
-		p, _ := group.Get(x)
-		q, _ := group.Get(y)
-		return cmp.Or(cmp.Compare(q.Priority, p.Priority), p.Created.Compare(q.Created), cmp.Compare(x, y))
-	})
-	spared = spared[:max(0, min(stopping, len(spared), len(wanted)-1))]
-	return slices.DeleteFunc(slices.Clone(wanted), func(uid types.UID) bool { return slices.Contains(spared, uid) })
+// forecast is what a pod can expect of a node, with what is on its way to others there.
+type forecast struct {
+	node    Node
+	before  int         // pods with a nomination that this one must not overtake
+	victims []types.UID // of all nominations of others
 }
 
-// comes says that a node will have an address for a pod once the victims have ended and
-// all that cools has cooled, beyond what is on its way to others that the pod must not
-// overtake.
-func (s *Nominations) comes(n Node, ended []types.UID, pod capacity.Pod) bool {
+func (s *Nominations) forecast(n Node, pod capacity.Pod) forecast {
 	others := s.others(n, pod.UID)
-	before := 0
+	f := forecast{node: n, victims: victims(others)}
 	for _, x := range others {
 		if x.pod.Priority >= pod.Priority {
-			before++
+			f.before++
 		}
 	}
-	o := n.Foresee(append(slices.Clone(ended), victims(others)...))
-	return o.Read && o.Remaining > before
+	return f
+}
+
+// comes says that the node will have an address for the pod once some more pods have
+// ended and all that cools has cooled.
+func (f forecast) comes(ended []types.UID) bool {
+	o := f.node.Foresee(slices.Concat(f.victims, ended))
+	return o.Read && o.Remaining > f.before
+}
+
+// shows says that kube-scheduler sees an address for the pod: if it evicts pods all the
+// same, then for something else that they have. It counts the pods that stop, and those
+// with a nomination, against the total of the Node.
+func (f forecast) shows() bool { return f.node.Foresee(nil).Shown > f.before }
+
+// needed are those of the victims that have to end for the pod to get an address. The
+// scheduler may want more, or some where none are needed: it counts twice what is on its
+// way to others (a pod with a nomination beside its victim that stops), and the total of
+// the Node may lag, or have been set to nothing by a kubelet that began anew. The most
+// important are spared.
+func (f forecast) needed(wanted []types.UID) []types.UID {
+	group := f.node.Pods()
+	needed := slices.Clone(wanted)
+	slices.SortFunc(needed, func(x, y types.UID) int {
+		p, _ := group.Get(x)
+		q, _ := group.Get(y)
+		return cmp.Or(cmp.Compare(p.Priority, q.Priority), q.Created.Compare(p.Created), cmp.Compare(y, x))
+	})
+	for i := len(needed) - 1; i >= 0; i-- {
+		if fewer := slices.Delete(slices.Clone(needed), i, i+1); f.comes(fewer) {
+			needed = fewer
+		}
+	}
+	return needed
 }
 
 // cost is what evictions on one node cost, the gravest first.

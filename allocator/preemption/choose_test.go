@@ -1,6 +1,7 @@
 package preemption
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -53,18 +54,56 @@ func TestChooseTheCheapest(t *testing.T) {
 	x := pods.NewIndex()
 	a := newNode(x, "a", victim("a1", 0), victim("a2", 0))
 	b := newNode(x, "b", victim("b1", 5))
+	c := newNode(x, "c", victim("c1", 0))
+	for _, n := range []*node{a, b, c} {
+		n.outlook.Shown = 1 // so the victims have something else that is needed
+	}
 	for name, c := range map[string]struct {
 		options []Option
 		want    string
 	}{
 		"no budget violated": {[]Option{option(a, 1, "a1"), option(b, 0, "b1")}, "b"},
 		"less important":     {[]Option{option(a, 0, "a1"), option(b, 0, "b1")}, "a"},
-		"fewer victims":      {[]Option{option(a, 0, "a1", "a2"), option(newNode(x, "c", victim("c1", 0)), 0, "c1")}, "c"},
+		"fewer victims":      {[]Option{option(a, 0, "a1", "a2"), option(c, 0, "c1")}, "c"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			chosen, ok := New().Choose(preemptor, c.options, now)
 			if !ok || chosen.Node != c.want {
 				t.Errorf("chose %q, %t; want %q", chosen.Node, ok, c.want)
+			}
+		})
+	}
+}
+
+// Nobody has to go for an address that is not needed, however the scheduler counts.
+func TestChooseOnlyTheNeeded(t *testing.T) {
+	for name, c := range map[string]struct {
+		remaining int // with nobody's end
+		shown     int // what of the total is left
+		stopping  bool
+		want      []types.UID // nil: none, and the pod expects what comes
+	}{
+		"one of two":                               {0, 0, false, []types.UID{"a1"}},
+		"both, for what else they have":            {0, 1, false, []types.UID{"a1", "a2"}},
+		"none while an address comes by itself":    {1, 0, false, nil},
+		"none where the Node shows nothing":        {1, -2, false, nil},
+		"all, where the scheduler sees an address": {1, 1, false, []types.UID{"a1", "a2"}},
+		"one, beside one that stops for another":   {0, -1, true, []types.UID{"a1"}},
+		"one, where what is seen is for another":   {0, 1, true, []types.UID{"a1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(pods.NewIndex(), "a", victim("a1", 0), victim("a2", 5), victim("a3", 0))
+			n.outlook.Remaining, n.outlook.Shown = c.remaining, c.shown
+			s := New()
+			if c.stopping {
+				s.add(nomination{pod: capacity.Pod{UID: "other", Priority: 100}, node: n, victims: []types.UID{"a3"}, made: now, until: now.Add(time.Minute)})
+			}
+			chosen, ok := s.Choose(preemptor, []Option{option(n, 0, "a1", "a2")}, now)
+			if ok != (c.want != nil) || !slices.Equal(chosen.Victims, c.want) {
+				t.Errorf("chose %v, %t; want %v", chosen.Victims, ok, c.want)
+			}
+			if _, nominated := s.of(preemptor.UID); !nominated {
+				t.Error("nothing is on its way to the pod")
 			}
 		})
 	}
