@@ -2,6 +2,7 @@ package preemption
 
 import (
 	"cmp"
+	"context"
 	"math"
 	"slices"
 	"strings"
@@ -25,31 +26,53 @@ type Option struct {
 // victims, latest to start. It is one, so that it is known whose addresses come. There
 // is none where evictions bring the pod no address, where one is on its way to it
 // already, or where one comes without them.
-func (s *Nominations) Choose(pod capacity.Pod, options []Option, now time.Time) (chosen capacity.Candidate, ok bool) {
+//
+// It asks the API server only where a pod would have to go, and whether those before it
+// are pending still.
+func (s *Nominations) Choose(ctx context.Context, pod capacity.Pod, options []Option, now time.Time) (chosen capacity.Candidate, ok bool) {
 	if s.expected(pod, now) {
 		return capacity.Candidate{}, false
 	}
-	var best cost
-	var on Node
+	best, ok := s.best(pod, options)
+	if len(best.Victims) > 0 && len(s.verify(ctx, s.others(best.Node, pod.UID), now)) > 0 {
+		best, ok = s.best(pod, options)
+	}
+	switch {
+	case !ok:
+		return capacity.Candidate{}, false
+	case len(best.Victims) == 0:
+		s.add(expectation(pod, best.Node, now))
+		return capacity.Candidate{}, false
+	}
+	s.add(nomination{pod: pod, node: best.Node, victims: best.Victims, made: now, asked: now, until: now.Add(evictionTime)})
+	return best.Candidate, true
+}
+
+// best is the option to take, with those of the victims that have to go: none, where an
+// address comes without them.
+func (s *Nominations) best(pod capacity.Pod, options []Option) (best Option, ok bool) {
+	var least cost
 	for _, o := range options {
 		f := s.forecast(o.Node, pod)
 		if !f.comes(o.Victims) {
 			continue
 		}
 		if !f.shows() {
-			if o.Victims = f.needed(o.Victims); len(o.Victims) == 0 {
-				s.add(nomination{pod: pod, node: o.Node, made: now, until: now.Add(ledger.Cooldown + slack)})
-				return capacity.Candidate{}, false
-			}
+			o.Victims = f.needed(o.Victims)
 		}
-		if x := costOf(o); !ok || x.less(best) {
-			best, chosen, on, ok = x, o.Candidate, o.Node, true
+		if len(o.Victims) == 0 {
+			return o, true
+		}
+		if x := costOf(o); !ok || x.less(least) {
+			least, best, ok = x, o, true
 		}
 	}
-	if ok {
-		s.add(nomination{pod: pod, node: on, victims: chosen.Victims, made: now, until: now.Add(evictionTime)})
-	}
-	return chosen, ok
+	return best, ok
+}
+
+// expectation is the nomination of a pod for which nobody has to go.
+func expectation(pod capacity.Pod, n Node, now time.Time) nomination {
+	return nomination{pod: pod, node: n, made: now, asked: now, until: now.Add(ledger.Cooldown + slack)}
 }
 
 // Expect notes that an address which cools is on its way to a pod that fits nowhere
@@ -60,7 +83,7 @@ func (s *Nominations) Expect(pod capacity.Pod, nodes []Node, now time.Time) {
 	}
 	for _, n := range nodes {
 		if s.forecast(n, pod).comes(nil) {
-			s.add(nomination{pod: pod, node: n, made: now, until: now.Add(ledger.Cooldown + slack)})
+			s.add(expectation(pod, n, now))
 			return
 		}
 	}
