@@ -97,7 +97,7 @@ func TestPreemptAsksForThePod(t *testing.T) {
 	if len(result.NodeNameToMetaVictims) > 0 {
 		t.Errorf("kept %v though the allocator chose none", result.NodeNameToMetaVictims)
 	}
-	want := askedEvictions{capacity.Pod{Key: types.NamespacedName{Namespace: "default", Name: "web"}, UID: "uid-of-web", Priority: 7}, []capacity.Candidate{{Node: "a", Victims: []types.UID{"v"}, Violations: 2}}}
+	want := askedEvictions{capacity.Pod{Key: types.NamespacedName{Namespace: "shop", Name: "web"}, UID: "uid-of-web", Priority: 7}, []capacity.Candidate{{Node: "a", Victims: []types.UID{"v"}, Violations: 2}}}
 	if diff := cmp.Diff(want, asked, cmp.AllowUnexported(askedEvictions{})); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
