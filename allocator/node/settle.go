@@ -65,10 +65,9 @@ func (w *worker) settle(ctx context.Context, c ledger.Call, r result) {
 	}
 }
 
-// noteStall notes whether EC2 does what it is asked. Whether it does what is asked of it
-// by name says little about the rest.
+// noteStall notes whether EC2 does what it is asked.
 func noteStall(x *stall, named bool, class cloud.Class, err error, now time.Time) {
-	if named && class != cloud.None {
+	if named && cloud.OfNames(err) {
 		x.sent = time.Time{}
 		return
 	}
