@@ -122,10 +122,7 @@ func (b *Binds) post(x bindRequest, o outcome) (netip.Prefix, error) {
 	if held, _ := b.core.ledger.Holder(x.attempt.UID); held != o.grant.Address && x.attempt.Current() {
 		return netip.Prefix{}, errTaken
 	}
-	if !x.attempt.Post(address, time.Now()) {
-		return netip.Prefix{}, pods.ErrOvertaken
-	}
-	return address, nil
+	return address, x.attempt.Post(address, time.Now())
 }
 
 // abandon takes back what a bind was promised, unless another bind of the same pod has

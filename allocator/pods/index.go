@@ -40,6 +40,7 @@ type Index struct {
 	pods    map[types.UID]*entry
 	groups  map[Home]*group
 	holders map[netip.Addr]types.UID // in the whole cluster: one live pod an address
+	posted  map[netip.Addr]*Attempt  // to bind a pod with this address
 	ended   map[netip.Addr]end       // addresses whose pod ended within the cooldown
 }
 
@@ -93,7 +94,7 @@ type Load struct {
 func NewIndex() *Index {
 	return &Index{
 		pods: map[types.UID]*entry{}, groups: map[Home]*group{},
-		holders: map[netip.Addr]types.UID{}, ended: map[netip.Addr]end{},
+		holders: map[netip.Addr]types.UID{}, posted: map[netip.Addr]*Attempt{}, ended: map[netip.Addr]end{},
 	}
 }
 
@@ -212,6 +213,16 @@ func (x *Index) placeLocked(p Pod, home Home, now time.Time) (was Home, sharing 
 	}
 	x.holders[p.Address] = p.UID
 	return was, ""
+}
+
+// heldByAnotherLocked says that another pod than the given one has an address, or is being
+// bound with it. Caller holds x.mu.
+func (x *Index) heldByAnotherLocked(address netip.Addr, pod types.UID) bool {
+	if holder, taken := x.holders[address]; taken && holder != pod {
+		return true
+	}
+	a := x.posted[address]
+	return a != nil && a.UID != pod
 }
 
 // giveUpLocked notes that a pod has its address no longer, and remembers the address for
