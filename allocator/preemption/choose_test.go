@@ -131,7 +131,7 @@ func TestChooseAfterADeletedPod(t *testing.T) {
 			n.outlook.Remaining = 1
 			s := New(func(_ context.Context, pod capacity.Pod) (bool, error) { return c.pending, c.err })
 			s.Expect(capacity.Pod{UID: "other", Priority: 100}, []Node{n}, now)
-			chosen, _ := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a1")}, now.Add(askAgainAfter))
+			chosen, _ := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a1")}, now.Add(time.Millisecond))
 			if !slices.Equal(chosen.Victims, c.want) {
 				t.Errorf("chose %v, want %v", chosen.Victims, c.want)
 			}

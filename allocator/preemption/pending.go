@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// askAgainAfter is how long a pod is taken to be pending still after it was asked for.
+	// askAgainAfter is how often pods are asked for where nothing depends on it.
 	askAgainAfter = 5 * time.Second
 	// askTogether is how many pods are asked for at a time, so that a burst of
 	// preemption is none of requests.
@@ -27,13 +27,13 @@ type Pending func(ctx context.Context, pod capacity.Pod) (bool, error)
 // Verify ends the nominations of pods that are pending no longer, and says on which nodes
 // something was kept in vain.
 func (s *Nominations) Verify(ctx context.Context, now time.Time) (inVain []Node) {
-	return s.verify(ctx, s.all(), now)
+	due := slices.DeleteFunc(s.all(), func(x nomination) bool { return now.Before(x.asked.Add(askAgainAfter)) })
+	return s.verify(ctx, due, now)
 }
 
-// verify is Verify for some of them. Those that were asked for of late count as pending,
-// and so do those for which there is no answer.
+// verify asks for the pods of some nominations, those that were not asked for longest.
+// Where there is no answer they count as pending.
 func (s *Nominations) verify(ctx context.Context, some []nomination, now time.Time) (inVain []Node) {
-	some = slices.DeleteFunc(some, func(x nomination) bool { return now.Before(x.asked.Add(askAgainAfter)) })
 	slices.SortFunc(some, func(x, y nomination) int { return x.asked.Compare(y.asked) })
 	some = some[:min(len(some), askTogether)]
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
