@@ -4,6 +4,7 @@ package leader
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 // that was frozen may first get to run a bind. So each bind asks the Lease.
 type Lease struct {
 	resourcelock.Interface
+	holder  string        // as read last, by the election's own goroutine
 	lasts   time.Duration // how long after a renewal its holder may act
 	renewed atomic.Pointer[time.Time]
 }
@@ -25,13 +27,32 @@ func NewLease(lock resourcelock.Interface, lasts time.Duration) *Lease {
 	return &Lease{Interface: lock, lasts: lasts}
 }
 
+// errTaken is why a lease is not released.
+var errTaken = errors.New("another replica has taken the lease")
+
+// Get reads who has the lease.
+func (l *Lease) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	r, raw, err := l.Interface.Get(ctx)
+	if err == nil {
+		l.holder = r.HolderIdentity
+	}
+	return r, raw, err
+}
+
 // Create takes a lease that nobody had.
 func (l *Lease) Create(ctx context.Context, r resourcelock.LeaderElectionRecord) error {
 	return l.note(r, func() error { return l.Interface.Create(ctx, r) })
 }
 
-// Update takes, renews or releases the lease.
+// Update takes, renews or releases the lease. Another's is not released: client-go reads
+// the lease before, and writes over what it has read, as long as it believes to lead
+// (v0.37: tools/leaderelection/leaderelection.go tryRelease). A leader that was frozen for
+// longer than its lease would so make room for a third one beside its successor.
 func (l *Lease) Update(ctx context.Context, r resourcelock.LeaderElectionRecord) error {
+	if releases := r.HolderIdentity == ""; releases && l.holder != "" && l.holder != l.Identity() {
+		l.renewed.Store(nil)
+		return errTaken
+	}
 	return l.note(r, func() error { return l.Interface.Update(ctx, r) })
 }
 

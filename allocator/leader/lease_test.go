@@ -3,10 +3,12 @@ package leader
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
@@ -15,13 +17,26 @@ var errAPI = errors.New("the API server does not answer")
 // lock is a lease in the API server.
 type lock struct {
 	resourcelock.Interface
-	takes time.Duration // for each write
-	err   error         // of the next writes
+	holder string        // as it is read
+	writes []string      // holders that were written
+	takes  time.Duration // for each write
+	err    error         // of the next writes
 }
 
 func (l *lock) Identity() string { return "me" }
 
-func (l *lock) Create(context.Context, resourcelock.LeaderElectionRecord) error {
+func (l *lock) Describe() string { return "the lease" }
+
+func (l *lock) RecordEvent(string) {}
+
+func (l *lock) Get(context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	return &resourcelock.LeaderElectionRecord{HolderIdentity: l.holder, LeaseDurationSeconds: 15}, []byte(l.holder), nil
+}
+
+func (l *lock) Create(_ context.Context, r resourcelock.LeaderElectionRecord) error {
+	if l.err == nil {
+		l.writes, l.holder = append(l.writes, r.HolderIdentity), r.HolderIdentity
+	}
 	time.Sleep(l.takes)
 	return l.err
 }
@@ -114,6 +129,43 @@ func TestHeld(t *testing.T) {
 				time.Sleep(c.wait)
 				if l.Held() != c.want {
 					t.Errorf("held: %t, want %t", !c.want, c.want)
+				}
+			})
+		})
+	}
+}
+
+// I3: a leader that was frozen must not give away the lease of its successor, or a third
+// replica takes it while that one leads. This is client-go's own election.
+func TestI3ReleaseOnlyOnesOwn(t *testing.T) {
+	for name, c := range map[string]struct {
+		successor bool
+		want      []string
+	}{
+		"it has the lease":     {want: []string{"me", ""}},
+		"another has taken it": {successor: true, want: []string{"me"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				under := &lock{}
+				ctx, cancel := context.WithCancel(t.Context())
+				leads := func(context.Context) {
+					if c.successor {
+						under.holder = "other"
+					}
+					cancel()
+				}
+				election, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+					Lock: NewLease(under, lasts), LeaseDuration: 15 * time.Second, RenewDeadline: lasts, RetryPeriod: 2 * time.Second,
+					ReleaseOnCancel: true,
+					Callbacks:       leaderelection.LeaderCallbacks{OnStartedLeading: leads, OnStoppedLeading: func() {}},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				election.Run(ctx)
+				if !slices.Equal(slices.Compact(under.writes), c.want) {
+					t.Errorf("the holders written are %q, want %q", under.writes, c.want)
 				}
 			})
 		})
