@@ -143,7 +143,7 @@ func (e evidence) before(p, v Life, revision int64) (n int) {
 		}
 		switch {
 		case l.From == 0 || l.From > revision: // it waits
-			if l.Ended == 0 || l.Ended > revision {
+			if !e.knownToHaveEnded(l, revision) {
 				n++
 			}
 		case l.Bound > v.Marked && (l.Priority >= p.Priority || l.Scheduler != e.world.scheduler):
@@ -151,6 +151,16 @@ func (e evidence) before(p, v Life, revision int64) (n int) {
 		}
 	}
 	return n
+}
+
+// knownToHaveEnded says that a pod ended long enough before a revision for everybody to
+// have heard of it.
+func (e evidence) knownToHaveEnded(l Life, revision int64) bool {
+	if l.Ended == 0 || l.Ended > revision {
+		return false
+	}
+	ended, known := e.clock.NotAfter(l.Ended)
+	return known && ended.Before(e.clock.NotBefore(revision).Add(-heard))
 }
 
 // cooling says that an address cooled on the node of a victim, when it was chosen, to
@@ -200,12 +210,11 @@ func (e evidence) heldAgain(l Life, revision int64) bool {
 // preemptor, and those that are bound and have no address.
 func (e evidence) claims(p, v Life) (n int) {
 	for _, l := range e.pods {
-		gone := l.Ended > 0 && l.Ended <= v.Marked
-		if l.UID == p.UID || l.Created > v.Marked || gone {
+		if l.UID == p.UID || l.Created > v.Marked || e.knownToHaveEnded(l, v.Marked) {
 			continue
 		}
-		unbound := l.Bound == 0 || l.Bound > v.Marked
-		waits := unbound && l.Priority >= p.Priority && (l.Only == "" || l.Only == v.Node)
+		unbound, gone := l.Bound == 0 || l.Bound > v.Marked, l.Ended > 0 && l.Ended <= v.Marked
+		waits := unbound && !gone && l.Priority >= p.Priority && (l.Only == "" || l.Only == v.Node)
 		bare := !unbound && l.Node == v.Node && (l.From == 0 || l.From > v.Marked)
 		if waits || bare {
 			n++
