@@ -71,7 +71,7 @@ func init() { // it refers to itself
 		}),
 		history.APILate:  weatherOf(func(c *apiserver.Conditions, x history.Step) { c.LateWrite = max(c.LateWrite, x.Chance/2) }),
 		history.APIBusy:  weatherOf(func(c *apiserver.Conditions, x history.Step) { c.Busy = max(c.Busy, x.Chance) }),
-		history.WatchLag: weatherOf(func(c *apiserver.Conditions, x history.Step) { lagging(x.Delay.D())(c) }),
+		history.WatchLag: (*system).watchLag,
 		history.WatchCut: (*system).watchCut,
 
 		history.EC2Fault:   (*system).ec2Fault,
@@ -195,6 +195,11 @@ func (s *system) apiFreeze(x history.Step) {
 		s.server.Thaw()
 		s.note(witness.Note{Text: "the API server thaws", Harm: true})
 	})
+}
+
+func (s *system) watchLag(x history.Step) {
+	s.note(witness.Note{Text: x.String(), Hinders: x.For.D(), Lag: x.Delay.D()})
+	s.later(x.For.D(), s.worsen(lagging(x.Delay.D())))
 }
 
 func (s *system) watchCut(x history.Step) {

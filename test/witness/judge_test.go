@@ -170,8 +170,14 @@ func TestJudge(t *testing.T) {
 		"I2: taken by others while another one led": {
 			pods:    []Life{life("a", 10, 20), life("b", 40, 0)},
 			changes: append(slices.Clone(there), unassigned(eni, single, 15, 0), assigned(eni, single, 30, 2)),
-			notes:   []Note{{At: at(12), Harm: true}},
+			notes:   []Note{{At: at(-20), Harm: true}},
 			want:    []Kind{ReusedEarly},
+		},
+		"I2: taken by others before another one had read the interface": {
+			pods:    []Life{life("a", 10, 20), life("b", 40, 0)},
+			changes: append(slices.Clone(there), unassigned(eni, single, 15, 0), assigned(eni, single, 30, 2)),
+			notes:   []Note{{At: at(12), Harm: true}},
+			want:    []Kind{ReusedEarly}, taken: true,
 		},
 		"I2: taken by others, and on the same interface": {
 			pods:    []Life{life("a", 10, 20), life("b", 40, 0)},

@@ -14,6 +14,9 @@ const (
 	// repair is how long Slotwise and the kubelet may take until a capacity that
 	// somebody else has set is right again.
 	repair = 10 * time.Second
+	// kubeletLag is how far behind its watch of its Node a kubelet may be when it admits a
+	// pod. The README says so.
+	kubeletLag = 2 * time.Second
 	// takeover is how long it may take until somebody leads again after a leader came to
 	// harm: a lease, a try for it, and the reading of the state.
 	takeover = 30 * time.Second
@@ -53,15 +56,27 @@ func (e evidence) repairing(at time.Time) time.Time {
 	return since
 }
 
+// lagged says that a kubelet may have been further behind than a pod can be bound for,
+// when one was bound and admitted: all that makes watches lag adds up.
+func (e evidence) lagged(bound, admitted time.Time) bool {
+	lag := time.Duration(0)
+	for _, n := range e.notes {
+		if n.At.Before(admitted) && n.At.Add(n.Hinders+n.Lag).After(bound) {
+			lag += n.Lag
+		}
+	}
+	return lag > kubeletLag
+}
+
 // outrun says that a rejected pod met what its binding could not know: another pod that
 // came to the node past the extender within the same moment, or a capacity that somebody
 // else had just set to 0.
 func (e evidence) outrun(rejected Life) bool {
 	at := e.clock.NotBefore(rejected.Alive + 1)
-	if e.disturbed(e.eni(rejected), e.repairing(at), at.Add(beside)) {
+	bound := e.clock.NotBefore(rejected.Bound)
+	if e.disturbed(e.eni(rejected), e.repairing(at), at.Add(beside)) || e.lagged(bound, at) {
 		return true
 	}
-	bound := e.clock.NotBefore(rejected.Bound)
 	return slices.ContainsFunc(e.pods, func(l Life) bool {
 		if l.Node != rejected.Node || l.Bound == 0 || l.Scheduler == e.world.scheduler {
 			return false

@@ -49,6 +49,8 @@ type Note struct {
 	// Hinders is for how long it keeps Slotwise from hearing of what others do, and from
 	// putting it right: the API server is slow, loses requests, or is away.
 	Hinders time.Duration
+	// Lag is how far behind watches may be meanwhile, those of kubelets among them.
+	Lag time.Duration
 	// Hidden, where set, is a subnet of which so many more accounts use addresses that no
 	// describe shows; fewer, where Users is negative.
 	Hidden string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +33,7 @@ type ownNode struct {
 	server *apiserver.Server
 	client *apiserver.Client
 	dice   *dice
+	ready  atomic.Bool // as it was reported last, or is about to be
 
 	mu       sync.Mutex  // guards downtime
 	downtime *time.Timer // runs while no kubelet does; nil: none has run yet
@@ -91,9 +93,11 @@ func zeroExtended(n *corev1.Node) error {
 }
 
 // report reports the Node ready or not, and has the node lifecycle controller follow.
+// What could not be written at once is not written once another report has followed.
 func (o *ownNode) report(ctx context.Context, ready bool) {
+	o.ready.Store(ready)
 	o.insist(ctx, func(n *corev1.Node) error {
-		if ready {
+		if o.ready.Load() {
 			setReady(n, corev1.ConditionTrue, "KubeletReady")
 			dropTaints(n)
 		} else {
@@ -140,15 +144,18 @@ func (o *ownNode) up() {
 	}
 }
 
-// down begins it. After a while the node lifecycle controller sets the Node not ready.
+// down begins it. After a while the node lifecycle controller sets the Node not ready,
+// unless another machine has taken the name.
 func (o *ownNode) down() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.downtime = time.AfterFunc(gracePeriod, func() {
 		// A Node that has gone is no error.
 		_, _ = o.server.Nodes().Change(o.key(), "", func(n *corev1.Node) error {
-			setReady(n, corev1.ConditionUnknown, "NodeStatusUnknown")
-			addTaint(n, corev1.TaintNodeUnreachable)
+			if n.Spec.ProviderID == o.object.Spec.ProviderID {
+				setReady(n, corev1.ConditionUnknown, "NodeStatusUnknown")
+				addTaint(n, corev1.TaintNodeUnreachable)
+			}
 			return nil
 		})
 	})
