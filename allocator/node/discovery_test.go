@@ -105,6 +105,20 @@ func TestDiscoveryHearsThatEC2Answers(t *testing.T) {
 	})
 }
 
+// Reservations that may not be read, as of a subnet of another account, do not keep the
+// node from being ready; people are told.
+func TestReservationsUnread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, policy.Manage())
+		w.ec2.Inject(ec2sim.Fault{Kind: ec2sim.Refuse, Code: "UnauthorizedOperation", Action: string(cloud.GetReservations)})
+		go w.node.Serve(t.Context())
+		time.Sleep(time.Minute)
+		if got := w.events.of(events.ReasonRefused); !w.ready() || len(got) != 1 {
+			t.Errorf("ready: %t, events %q", w.ready(), got)
+		}
+	})
+}
+
 // A worker that is ended while it discovers ends.
 func TestDiscoveryEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -72,23 +72,37 @@ func TestI9TotalHoldsWhatKubeletsCount(t *testing.T) {
 	}
 }
 
-// Once it has cooled, nothing is counted for a pod that has ended; the clock takes that in.
+// Once its time is over, nothing is counted for a pod that has ended; the clock takes that
+// in.
 func TestI9AftermathPasses(t *testing.T) {
-	virtually(t, func(t *testing.T, w *world) {
-		p := pod("a", at(0))
-		p.Asks = 3
-		w.node.Observe(p)
-		w.node.Ended("a", 10*time.Second)
-		w.serve(t)
-		time.Sleep(39 * time.Second)
-		if got := w.total(); got != 34 {
-			t.Errorf("shows %d before the sandbox is sure to be gone, want 34", got)
-		}
-		time.Sleep(10 * time.Second)
-		if got := w.total(); got != 32 {
-			t.Errorf("shows %d after it, want 32", got)
-		}
-	})
+	for name, c := range map[string]struct {
+		pod    pods.Pod
+		before int // what the node shows until then
+	}{
+		"it had an address":      {pods.Pod{Address: at(0), Asks: 3}, 34},
+		"it never had one":       {pods.Pod{Asks: 1}, 33},
+		"nor asked for anything": {pods.Pod{Address: at(0)}, 31},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtually(t, func(t *testing.T, w *world) {
+				p := pod("a", c.pod.Address)
+				p.Asks = c.pod.Asks
+				w.gate.off.Store(true) // nothing is given
+				w.node.Observe(p)
+				w.gate.off.Store(false)
+				w.node.Ended("a", 10*time.Second)
+				w.serve(t)
+				time.Sleep(39 * time.Second)
+				if got := w.total(); got != c.before {
+					t.Errorf("shows %d before the sandbox is sure to be gone, want %d", got, c.before)
+				}
+				time.Sleep(10 * time.Second)
+				if got := w.total(); got != 32 {
+					t.Errorf("shows %d after it, want 32", got)
+				}
+			})
+		})
+	}
 }
 
 // Pods that others have bound wait for what cools, and not beside it: there is one

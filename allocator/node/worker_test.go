@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -60,6 +61,27 @@ func TestI3BeginLooksOnceMore(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a call is about to take is set aside until it has come: nobody else is promised it.
+func TestI3BeginClaims(t *testing.T) {
+	virtually(t, func(t *testing.T, w *world) {
+		w.waits(20)
+		w.state(func(s *state) { s.claims.giveUp(s.budget) })
+		x := w.worker()
+		call, ok := x.begin(cloud.Assign)
+		w.state(func(s *state) {
+			if want := (claim{ledger.Prefix, 1}); !ok || s.claims.inFlight != want || w.available() != 0 {
+				t.Errorf("begun: %t, set aside %+v, %d left to others", ok, s.claims.inFlight, w.available())
+			}
+		})
+		x.settle(t.Context(), call, x.execute(t.Context(), call))
+		w.state(func(s *state) {
+			if s.claims != (claims{own: claim{kind: ledger.Prefix}}) {
+				t.Errorf("still set aside: %+v", s.claims)
+			}
+		})
+	})
 }
 
 // What was set aside for a call in doubt comes back when its node goes.
@@ -299,6 +321,43 @@ func TestPoolIsTrimmed(t *testing.T) {
 	})
 }
 
+// While the worker waits for its turn, its urgency is that of what came up last.
+func TestUrgencyFollowsDemand(t *testing.T) {
+	virtually(t, func(t *testing.T, w *world) {
+		w.shared.EC2 = cloud.New(nil, cloud.Options{Buckets: map[cloud.Action]cloud.Bucket{cloud.Assign: {}}}) // no turn ever
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- w.worker().admit(ctx, ledger.Call{Kind: ledger.Prefix, Count: 1, Purpose: ledger.Warming})
+		}()
+		synctest.Wait()
+		w.waits(20)
+		w.state(func(s *state) {
+			if got := w.node.core.urgency.Get(); !s.admitting || got != ledger.Waiting {
+				t.Errorf("waits for a turn: %t, for %s", s.admitting, got)
+			}
+		})
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("admit = %v", err)
+		}
+		w.state(func(s *state) {
+			if s.admitting {
+				t.Error("still counts as waiting")
+			}
+			s.ledger.SetSlots(1)
+		})
+		for _, uid := range uids('A', 20) {
+			w.node.Ended(uid, 0)
+		}
+		w.state(func(s *state) {
+			if got := s.purpose(w.shared.Settings(), time.Now()); got != ledger.Release {
+				t.Errorf("without need the turn is for %s", got)
+			}
+		})
+	})
+}
+
 // A shortage is told of once, and the subnet is looked at; once there is room, what was
 // wanted comes.
 func TestShortageIsToldOnce(t *testing.T) {
@@ -347,16 +406,18 @@ func TestInterfaceHasGone(t *testing.T) {
 // A describe that fails changes nothing, and is tried again ever more slowly.
 func TestLookThatFails(t *testing.T) {
 	virtually(t, func(t *testing.T, w *world) {
-		remove := w.ec2.Inject(ec2sim.Fault{Kind: ec2sim.Refuse, Code: "UnauthorizedOperation", Action: string(cloud.DescribeInterfaces)})
-		w.node.core.doubtNow()
-		before := w.calls(cloud.DescribeInterfaces)
 		w.serve(t)
+		time.Sleep(time.Minute)
+		remove := w.ec2.Inject(ec2sim.Fault{Kind: ec2sim.Refuse, Code: "UnauthorizedOperation", Action: string(cloud.DescribeInterfaces)})
+		before := w.calls(cloud.DescribeInterfaces)
+		w.node.core.doubtNow()
+		time.Sleep(stallAfter + time.Second)
+		if c, available := w.node.Capacity(); c.Remaining(available) != 16 {
+			t.Errorf("%d remain, want what is free: nothing can be asked for", c.Remaining(available))
+		}
 		time.Sleep(5 * time.Minute)
 		if got := w.calls(cloud.DescribeInterfaces) - before; got < 5 || got > 15 {
 			t.Errorf("%d looks in five minutes", got)
-		}
-		if c, available := w.node.Capacity(); c.Remaining(available) > 16 {
-			t.Errorf("%d remain, more than what is free: nothing can be asked for", c.Remaining(available))
 		}
 		remove()
 		time.Sleep(lookPause.last)
