@@ -111,6 +111,12 @@ func notFound(kind, name string) error {
 	return apierrors.NewNotFound(schema.GroupResource{Resource: kind}, name)
 }
 
+// noPods lists no pods, and has no news of any.
+type noPods struct{ *cache.ListWatch }
+
+// IsWatchListSemanticsUnSupported has the reflector list before it watches.
+func (noPods) IsWatchListSemanticsUnSupported() bool { return true }
+
 // recorder remembers the events, as "reason: note".
 type recorder struct {
 	mu    sync.Mutex
@@ -142,12 +148,13 @@ type fleet struct {
 	ec2     *ec2sim.Server
 	api     *apiServer
 	events  *recorder
+	metrics *metrics.Metrics
 	follows atomic.Bool // it has lost its lease
 }
 
 func newFleet(t testing.TB, p policy.Policy) *fleet {
 	t.Helper()
-	f := &fleet{api: newAPIServer(), events: &recorder{}, ec2: ec2sim.New(ec2sim.Options{Types: []ec2sim.Type{
+	f := &fleet{api: newAPIServer(), events: &recorder{}, metrics: metrics.New(prometheus.NewRegistry()), ec2: ec2sim.New(ec2sim.Options{Types: []ec2sim.Type{
 		{Name: "no.slots", Interfaces: 1, Addresses: 1, Hypervisor: ec2sim.Nitro},
 		{Name: "two.slots", Interfaces: 1, Addresses: 3, Hypervisor: ec2sim.Nitro},
 	}})}
@@ -157,11 +164,11 @@ func newFleet(t testing.TB, p policy.Policy) *fleet {
 	f.Allocator = New(Options{
 		Cloud: cloud.New(simec2.NewClient(f.ec2, nil), cloud.Options{}),
 		Pods:  f.api, Nodes: f.api, NodeSlots: noSlots{},
-		Bound: &cache.ListWatch{
+		Bound: noPods{&cache.ListWatch{
 			ListFunc:  func(metav1.ListOptions) (runtime.Object, error) { return &corev1.PodList{}, nil },
 			WatchFunc: func(metav1.ListOptions) (watch.Interface, error) { return watch.NewFake(), nil },
-		},
-		Events: events.Reporter{Recorder: f.events}, Metrics: metrics.New(prometheus.NewRegistry()), Log: logr.Discard(),
+		}},
+		Events: events.Reporter{Recorder: f.events}, Metrics: f.metrics, Log: logr.Discard(),
 		Held: func() bool { return !f.follows.Load() }, Policy: p,
 		ConfigMap: types.NamespacedName{Namespace: "kube-system", Name: "settings"},
 	})

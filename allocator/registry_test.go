@@ -90,6 +90,11 @@ func TestI5OneLedgerForAnInstance(t *testing.T) {
 				t.Errorf("%s shows %d, want %d", name, x.Total, want.total)
 			}
 		}
+		n.Shown.Note("renamed", 31, time.Now())
+		f.figures().Shows("win-1", 1)
+		if got := n.Shown.Last("renamed"); got != 31 {
+			t.Errorf("renamed shows %d since the other has shown something, want 31", got)
+		}
 		err := f.Bind(t.Context(), types.NamespacedName{Name: "pod"}, "pod", "win-1")
 		if e, is := errors.AsType[*capacity.Error](err); !is || e.Reason != capacity.Duplicate {
 			t.Errorf("Bind = %v, want %s", err, capacity.Duplicate)
@@ -170,6 +175,11 @@ func TestI3OneWorkerAtATime(t *testing.T) {
 				if len(f.nodes.last) != 1 {
 					t.Errorf("%d workers are remembered, want the one that runs", len(f.nodes.last))
 				}
+				f.RemoveNode("win-1")
+				f.nodes.wait()
+				if len(f.nodes.last) != 0 {
+					t.Errorf("%d workers are remembered that have ended", len(f.nodes.last))
+				}
 			})
 		})
 	}
@@ -191,22 +201,43 @@ func TestNodeOfAnotherInstance(t *testing.T) {
 	})
 }
 
-// A node whose interface has gone is read anew, once, and what was on its way to pods
-// there stays so.
+// A node whose interface has gone is read anew, once, under all its names, and what was on
+// its way to pods there stays so.
 func TestReplace(t *testing.T) {
 	virtually(t, func(t *testing.T, f *fleet, n *node.Node) {
+		f.AddNode(Member{Name: "left-over", Instance: "i-1"})
+		f.fill(t, n)
+		n.Ended("a", 0)
+		f.seen(capacity.Pod{UID: "important", Priority: 1}, "win-1")
 		f.replace(n, "the test says so")
 		next := f.nodes.find("win-1")
 		f.replace(n, "somebody else says so, too")
 		if next == n || f.nodes.find("win-1") != next || len(f.nodes.all()) != 1 {
 			t.Error("it is not one new node that takes its place")
 		}
+		if got := next.ID.Names(); got.Offers != "win-1" || !slices.Equal(got.Others, []string{"left-over"}) {
+			t.Errorf("its names are %+v", got)
+		}
 		if got := f.seen(capacity.Pod{UID: "pod"}, "win-1").Reason; got != capacity.NotReady {
 			t.Errorf("%s while it is read", got)
 		}
-		time.Sleep(time.Minute)
+		if kept := f.nominations.Kept(capacity.Pod{UID: "pod"}); kept[next] != 1 {
+			t.Errorf("%d addresses are kept there, want 1", kept[next])
+		}
+		f.cool(t) // of what it has, nobody knows how it was used
 		if got := f.seen(capacity.Pod{UID: "pod"}, "win-1").Reason; got != capacity.Fits {
 			t.Errorf("%s once it is read", got)
+		}
+	})
+}
+
+// A node that goes while it is read anew gets no worker.
+func TestI3ReplaceOfANodeThatGoes(t *testing.T) {
+	virtually(t, func(t *testing.T, f *fleet, n *node.Node) {
+		f.nodes.replace(n, func(*node.Node) { f.RemoveNode("win-1") })
+		f.nodes.wait()
+		if len(f.nodes.last) != 0 || f.nodes.find("win-1") != nil {
+			t.Error("a worker runs for a node that is no more")
 		}
 	})
 }
@@ -225,6 +256,12 @@ func TestFind(t *testing.T) {
 		}
 		if got := f.nodes.free(); got != 16 {
 			t.Errorf("%d addresses are free, want 16", got)
+		}
+		for i := range 20 {
+			n.Observe(pod(types.UID(rune('a'+i)), netip.Addr{}))
+		}
+		if got := f.nodes.free(); got != 0 {
+			t.Errorf("%d addresses are free while pods wait for more, want 0", got)
 		}
 	})
 }

@@ -106,7 +106,7 @@ func TestChoose(t *testing.T) {
 	}{
 		"a full node":         {func(*fleet) {}, "win-1", true},
 		"a node nobody knows": {func(*fleet) {}, "linux-1", false},
-		"turned off":          {func(f *fleet) { f.set(settings.Settings{}) }, "win-1", false},
+		"turned off":          {func(f *fleet) { f.set(settings.Settings{Mode: ledger.Prefix}) }, "win-1", false},
 		"the one that offers nothing": {func(f *fleet) {
 			f.AddNode(Member{Name: "renamed", Instance: "i-1", Ready: true, Created: registered.Add(time.Hour)})
 		}, "win-1", false},
