@@ -12,6 +12,7 @@ import (
 
 	"slotwise.dev/slotwise/allocator/capacity"
 	"slotwise.dev/slotwise/allocator/cloud"
+	"slotwise.dev/slotwise/allocator/config"
 	"slotwise.dev/slotwise/allocator/events"
 	"slotwise.dev/slotwise/allocator/kube"
 	"slotwise.dev/slotwise/allocator/ledger"
@@ -108,8 +109,11 @@ func TestRunEnds(t *testing.T) {
 // are read anew. At the start there is nothing to be read anew.
 func TestI7TurnedOffAndOn(t *testing.T) {
 	virtually(t, func(t *testing.T, f *fleet, n *node.Node) {
+		f.gate.state.Store(&config.State{})
+		f.configured.Store(false) // as at the start
+		f.set(settings.Settings{Enabled: true, Mode: ledger.Prefix})
 		if f.nodes.find("win-1") != n {
-			t.Error("read anew without need")
+			t.Error("read anew with the first settings")
 		}
 		f.set(settings.Settings{Mode: ledger.Prefix})
 		if got := f.events.of(events.ReasonOff); len(got) != 1 {
