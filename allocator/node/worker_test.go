@@ -84,6 +84,32 @@ func TestI3BeginClaims(t *testing.T) {
 	})
 }
 
+// What others read of the node knows of a call from its beginning: what it brings is on its
+// way, and what it takes away is no longer free.
+func TestCapacityKnowsOfTheCall(t *testing.T) {
+	for name, c := range map[string]struct {
+		prepare                   func(w *world)
+		action                    cloud.Action
+		free, arriving, available int
+	}{
+		"assign":   {func(w *world) { w.waits(20) }, cloud.Assign, 0, 1, 0},
+		"unassign": {func(w *world) { w.state(func(s *state) { s.ledger.SetMode(ledger.SecondaryIP) }) }, cloud.Unassign, 0, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtually(t, func(t *testing.T, w *world) {
+				c.prepare(w)
+				if _, ok := w.worker().begin(c.action); !ok {
+					t.Fatal("no call is made")
+				}
+				n, _ := w.node.Capacity()
+				if n.Free != c.free || n.Arriving != c.arriving || w.available() != c.available {
+					t.Errorf("%+v, %d left in the subnet", n.Counts, w.available())
+				}
+			})
+		})
+	}
+}
+
 // What was set aside for a call in doubt comes back when its node goes.
 func TestI6WorkerLeavesNoClaim(t *testing.T) {
 	virtually(t, func(t *testing.T, w *world) {
