@@ -2,6 +2,7 @@ package subnet
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -13,6 +14,11 @@ func TestPicture(t *testing.T) {
 	const want = "10.0.0.0        +#+.oo..x......+\n"
 	if got := m.Picture(); got != want {
 		t.Errorf("Picture() =\n%swant\n%s", got, want)
+	}
+	for cidr, want := range map[string]int{"10.0.0.0/24": 1, "10.0.0.0/22": 1, "10.0.0.0/21": 2} {
+		if got := strings.Count(NewMap(p(cidr), nil).Picture(), "\n"); got != want {
+			t.Errorf("the picture of %s has %d lines, want %d", cidr, got, want)
+		}
 	}
 	wide := NewMap(p("10.0.0.0/21"), nil).Picture()
 	if want := "10.0.4.0        "; len(wide) < 81+len(want) || wide[81:81+len(want)] != want {
