@@ -169,6 +169,23 @@ func TestI5PodOfAnotherNode(t *testing.T) {
 	}
 }
 
+// A node that is read anew has another ledger: the one before hears that the pod is no
+// longer its own.
+func TestI5PodOfAnotherHome(t *testing.T) {
+	c := newCluster()
+	c.observe(on("win-1", "pod", "10.0.0.1/32"))
+	before := c.home
+	c.home = &keeper{holds: map[types.UID]netip.Addr{}}
+	c.home.group = c.o.Index.Group(c.home)
+	c.observe(on("win-1", "pod", "10.0.0.1/32"))
+	if len(before.holds) != 0 || c.home.holds["pod"] != address(1) {
+		t.Errorf("the one before holds %v, the one now %v", before.holds, c.home.holds)
+	}
+	if p, bound := c.home.group.Get("pod"); !bound || p.Address != address(1) {
+		t.Errorf("the index has %+v there, %t", p, bound)
+	}
+}
+
 // The first list of the watch makes the pods known; those that a later one no longer has
 // have ended.
 func TestReplace(t *testing.T) {
@@ -264,7 +281,11 @@ func TestI2Lingers(t *testing.T) {
 		pod  *corev1.Pod
 		want time.Duration
 	}{
-		"it lives":                 {on("win-1", "pod", ""), 0},
+		"it lives": {func() *corev1.Pod {
+			p := finished(on("win-1", "pod", ""), true)
+			p.Status.Phase = corev1.PodRunning
+			return p
+		}(), 0},
 		"its kubelet has ended it": {finished(on("win-1", "pod", ""), false), 0},
 		"another client has":       {finished(on("win-1", "pod", ""), true), corev1.DefaultTerminationGracePeriodSeconds * time.Second},
 		"with a grace of its own": {func() *corev1.Pod {
