@@ -8,10 +8,10 @@ import (
 
 func TestPicture(t *testing.T) {
 	p := netip.MustParsePrefix
-	m := NewMap(p("10.0.0.0/24"), []Reservation{{p("10.0.0.64/27"), ForPrefixes}, {p("10.0.0.128/28"), Explicit}})
+	m := NewMap(p("10.0.0.0/24"), []Reservation{{p("10.0.0.64/27"), ForPrefixes}, {p("10.0.0.128/28"), Explicit}, {p("10.0.0.144/30"), ForPrefixes}})
 	m.Take(p("10.0.0.16/28"))
 	m.Take(p("10.0.0.37/32"))
-	const want = "10.0.0.0        +#+.oo..x......+\n"
+	const want = "10.0.0.0        +#+.oo..x+.....+\n"
 	if got := m.Picture(); got != want {
 		t.Errorf("Picture() =\n%swant\n%s", got, want)
 	}
