@@ -123,7 +123,7 @@ func New(o Options) *Allocator {
 	api := kube.GatePods(o.Pods, o.Held)
 	a := &Allocator{
 		gate: g, policy: o.Policy, events: o.Events, log: o.Log, configMap: o.ConfigMap,
-		index: pods.NewIndex(), nominations: preemption.New(),
+		index: pods.NewIndex(), nominations: preemption.New(pending(api)),
 	}
 	l := &listener{fleet: a, metrics: o.Metrics}
 	shared := &node.Shared{

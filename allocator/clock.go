@@ -44,9 +44,14 @@ func (c *clock) confirm(ctx context.Context) {
 	looks.Wait()
 }
 
-// verify looks up the pods that were bound and that the watch has not shown since.
+// verify looks up the pods that were bound and that the watch has not shown since, and
+// those to which an address is on its way.
 func (c *clock) verify(ctx context.Context) {
-	for _, n := range c.fleet.nodes.all() {
-		c.fleet.binder.VerifyOverdue(ctx, n.Binds)
+	a := c.fleet
+	for _, n := range a.nodes.all() {
+		a.binder.VerifyOverdue(ctx, n.Binds)
+	}
+	for _, n := range a.nominations.Verify(ctx, time.Now()) {
+		a.advertiser.Nudge(n.Name())
 	}
 }

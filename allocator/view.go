@@ -1,9 +1,13 @@
 package allocator
 
 import (
+	"context"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"slotwise.dev/slotwise/allocator/capacity"
+	"slotwise.dev/slotwise/allocator/kube"
 	"slotwise.dev/slotwise/allocator/node"
 	"slotwise.dev/slotwise/allocator/pods"
 	"slotwise.dev/slotwise/allocator/preemption"
@@ -72,12 +76,26 @@ func (v *view) lookup(name []byte) capacity.Room {
 // Choose picks the node on which pods are to be evicted for another, and which of the
 // victims. It answers false where that would bring the pod no address, or where one is
 // on its way to it already.
-func (a *Allocator) Choose(pod capacity.Pod, candidates []capacity.Candidate) (capacity.Candidate, bool) {
+func (a *Allocator) Choose(ctx context.Context, pod capacity.Pod, candidates []capacity.Candidate) (capacity.Candidate, bool) {
 	var options []preemption.Option
 	for _, c := range candidates {
 		if n := a.nodes.find(c.Node); n != nil && n.Name() == c.Node && a.gate.On() {
 			options = append(options, preemption.Option{Node: n, Candidate: c})
 		}
 	}
-	return a.nominations.Choose(pod, options, time.Now())
+	return a.nominations.Choose(ctx, pod, options, time.Now())
+}
+
+// pending asks the API server whether a pod is there and not bound.
+func pending(api kube.Pods) preemption.Pending {
+	return func(ctx context.Context, pod capacity.Pod) (bool, error) {
+		p, err := api.Get(ctx, pod.Key)
+		switch {
+		case apierrors.IsNotFound(err):
+			return false, nil
+		case err != nil:
+			return false, err
+		}
+		return p.UID == pod.UID && p.Spec.NodeName == "" && !pods.Finished(p), nil
+	}
 }

@@ -29,5 +29,5 @@ type Evictions interface {
 	// Choose picks the candidate on which pods are to be evicted for the pod, and which
 	// of its victims. It answers false where that would bring the pod no address, or
 	// where one is on its way to it already.
-	Choose(pod capacity.Pod, candidates []capacity.Candidate) (chosen capacity.Candidate, ok bool)
+	Choose(ctx context.Context, pod capacity.Pod, candidates []capacity.Candidate) (chosen capacity.Candidate, ok bool)
 }

@@ -46,7 +46,7 @@ func (f fakeBinder) Bind(ctx context.Context, pod types.NamespacedName, uid type
 // fakeEvictions says where evictions bring an address; the first node by name is chosen.
 type fakeEvictions func(node string, victims []types.UID) bool
 
-func (f fakeEvictions) Choose(_ capacity.Pod, candidates []capacity.Candidate) (chosen capacity.Candidate, ok bool) {
+func (f fakeEvictions) Choose(_ context.Context, _ capacity.Pod, candidates []capacity.Candidate) (chosen capacity.Candidate, ok bool) {
 	for _, c := range candidates {
 		if f(c.Node, c.Victims) && (!ok || c.Node < chosen.Node) {
 			chosen, ok = c, true

@@ -86,6 +86,11 @@ func (h *handler) serve(name string, answer verb, status func(error) int) http.H
 		if err != nil {
 			x.answer = appendError(x.answer, err)
 		}
+		if errors.Is(err, errNotServing) {
+			// A client keeps its connection for as long as it uses it, and would ask this
+			// replica for ever: over HTTP/2 this ends the connection too, with a GOAWAY.
+			w.Header().Set("Connection", "close")
+		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.Itoa(len(x.answer)))
 		w.WriteHeader(status(err))

@@ -11,7 +11,9 @@ import (
 // pod is as much of a Pod as the extender looks at.
 type pod struct {
 	Metadata struct {
-		UID types.UID `json:"uid"`
+		Namespace string    `json:"namespace"`
+		Name      string    `json:"name"`
+		UID       types.UID `json:"uid"`
 	} `json:"metadata"`
 	Spec struct {
 		HostNetwork    bool        `json:"hostNetwork"`
@@ -40,7 +42,8 @@ var (
 
 // asked is what the allocator is asked about.
 func (p *pod) asked() capacity.Pod {
-	return capacity.Pod{UID: p.Metadata.UID, Priority: p.Spec.Priority}
+	key := types.NamespacedName{Namespace: p.Metadata.Namespace, Name: p.Metadata.Name}
+	return capacity.Pod{Key: key, UID: p.Metadata.UID, Priority: p.Spec.Priority}
 }
 
 // sidecar says that an init container goes on beside the containers.

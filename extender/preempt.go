@@ -48,7 +48,7 @@ type preemptionResult struct {
 // candidate without victims would bring nothing, and kube-scheduler gives up the whole
 // preemption when one comes back, so it is left out. For a pod that wants no address all
 // others come back.
-func (h *handler) preempt(_ context.Context, x *exchange) error {
+func (h *handler) preempt(ctx context.Context, x *exchange) error {
 	var args preemptionArgs
 	if err := json.Unmarshal(x.body.Bytes(), &args); err != nil {
 		return badRequest{err}
@@ -74,7 +74,7 @@ func (h *handler) preempt(_ context.Context, x *exchange) error {
 		}
 	}
 	if wants {
-		chosen, ok := h.Evictions.Choose(args.Pod.asked(), choice)
+		chosen, ok := h.Evictions.Choose(ctx, args.Pod.asked(), choice)
 		maps.DeleteFunc(kept, func(node string, _ metaVictims) bool { return !ok || node != chosen.Node })
 		for node, victims := range kept {
 			kept[node] = victims.only(chosen.Victims)

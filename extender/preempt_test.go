@@ -1,6 +1,7 @@
 package extender
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -96,7 +97,7 @@ func TestPreemptAsksForThePod(t *testing.T) {
 	if len(result.NodeNameToMetaVictims) > 0 {
 		t.Errorf("kept %v though the allocator chose none", result.NodeNameToMetaVictims)
 	}
-	want := askedEvictions{capacity.Pod{UID: "uid-of-web", Priority: 7}, []capacity.Candidate{{Node: "a", Victims: []types.UID{"v"}, Violations: 2}}}
+	want := askedEvictions{capacity.Pod{Key: types.NamespacedName{Namespace: "shop", Name: "web"}, UID: "uid-of-web", Priority: 7}, []capacity.Candidate{{Node: "a", Victims: []types.UID{"v"}, Violations: 2}}}
 	if diff := cmp.Diff(want, asked, cmp.AllowUnexported(askedEvictions{})); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
@@ -108,7 +109,7 @@ type askedEvictions struct {
 	candidates []capacity.Candidate
 }
 
-func (f *askedEvictions) Choose(pod capacity.Pod, candidates []capacity.Candidate) (capacity.Candidate, bool) {
+func (f *askedEvictions) Choose(_ context.Context, pod capacity.Pod, candidates []capacity.Candidate) (capacity.Candidate, bool) {
 	*f = askedEvictions{pod, candidates}
 	return capacity.Candidate{}, false
 }
@@ -128,7 +129,7 @@ func TestPreemptSparesVictims(t *testing.T) {
 // sparing chooses the first candidate, and the last of its victims.
 type sparing struct{}
 
-func (sparing) Choose(_ capacity.Pod, candidates []capacity.Candidate) (capacity.Candidate, bool) {
+func (sparing) Choose(_ context.Context, _ capacity.Pod, candidates []capacity.Candidate) (capacity.Candidate, bool) {
 	c := candidates[0]
 	c.Victims = c.Victims[len(c.Victims)-1:]
 	return c, true

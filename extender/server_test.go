@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"time"
@@ -118,6 +119,44 @@ func TestTLS(t *testing.T) {
 				if response.ProtoMajor != 2 {
 					t.Errorf("spoke %s", response.Proto)
 				}
+			}
+		})
+	}
+}
+
+// TestNotServingEndsTheConnection: kube-scheduler keeps its connection while it uses it.
+// Where that leads to a standby, as the Service still said, the next request has to find
+// another replica.
+func TestNotServingEndsTheConnection(t *testing.T) {
+	for name, serving := range map[string]bool{"serving": true, "not serving": false} {
+		t.Run(name, func(t *testing.T) {
+			pki := newPKI(t)
+			options := testOptions(t)
+			options.TLS, options.Serving = pki.server(), func() bool { return serving }
+			server, _ := start(t, options)
+			client := newClient(t, pki.client())
+			var connections []string
+			for range 2 {
+				trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
+					connections = append(connections, c.Conn.LocalAddr().String())
+				}}
+				request, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace),
+					http.MethodPost, bindURL(server), strings.NewReader(goodBodies(t)[VerbBind]))
+				if err != nil {
+					t.Fatal(err)
+				}
+				response, err := client.Do(request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.Copy(io.Discard, response.Body); err != nil {
+					t.Error(err)
+				}
+				response.Body.Close()
+				time.Sleep(50 * time.Millisecond) // the GOAWAY comes after the answer
+			}
+			if same := connections[0] == connections[1]; same != serving {
+				t.Errorf("the second request goes over the same connection: %t, want %t", same, serving)
 			}
 		})
 	}

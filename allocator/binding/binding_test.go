@@ -46,7 +46,7 @@ func (n *node) Ended(types.UID, time.Duration)          {}
 
 func (n *node) Obtain(_ context.Context, pod types.NamespacedName, uid types.UID) (*pods.Attempt, netip.Prefix, error) {
 	a, _ := n.group.Begin(pod, uid, time.Now())
-	a.Post(address, time.Now())
+	_ = a.Post(address, time.Now())
 	return a, address, nil
 }
 

@@ -31,8 +31,9 @@ type Budget struct {
 	hidden   int    // addresses in use that the last describe did not show; see subnet.Map.Hide
 	claimed  [2]int // by kind: blocks that are promised and not yet taken
 	shortage [2]shortage
-	recent   []change // what nodes changed themselves and a describe may not show yet
-	news     news     // what the listener has not been told yet
+	shown    map[string][]netip.Prefix // by interface: what the last describe showed
+	recent   []change                  // what nodes changed themselves and a describe may not show yet
+	news     news                      // what the listener has not been told yet
 }
 
 // news is what has become of a budget since the listener was told last.
@@ -45,6 +46,7 @@ type news struct {
 type change struct {
 	block netip.Prefix
 	taken bool
+	eni   string // that took it
 	at    time.Time
 }
 
@@ -83,7 +85,7 @@ func (b *Budget) install(s cloud.Subnet) (hidden int) {
 	for _, c := range b.recent {
 		c.apply(space)
 	}
-	b.space = space
+	b.space, b.shown = space, s.Interfaces
 	now := time.Now()
 	for k := range b.shortage {
 		b.shortage[k] = b.shortage[k].after(space.Room(ledger.Kind(k)), now)
@@ -119,14 +121,14 @@ func (b *Budget) Unclaim(k ledger.Kind, n int) {
 	b.publishLocked()
 }
 
-// Took turns claims into blocks that EC2 has assigned. The shortage of that kind, if there
-// was one, is over.
-func (b *Budget) Took(k ledger.Kind, claims int, blocks []netip.Prefix) {
+// Took turns claims into blocks that EC2 has assigned to an interface. The shortage of
+// that kind, if there was one, is over.
+func (b *Budget) Took(eni string, k ledger.Kind, claims int, blocks []netip.Prefix) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.claimed[k] -= claims
 	b.shortage[k] = shortage{}
-	b.noteLocked(blocks, true)
+	b.noteLocked(blocks, true, eni)
 	b.publishLocked()
 }
 
@@ -136,7 +138,7 @@ func (b *Budget) Gave(blocks []netip.Prefix) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	before := [2]int{b.space.Room(0), b.space.Room(1)}
-	b.noteLocked(blocks, false)
+	b.noteLocked(blocks, false, "")
 	for k := range b.shortage {
 		if b.space.Room(ledger.Kind(k)) > before[k] {
 			b.shortage[k] = shortage{}
@@ -145,13 +147,31 @@ func (b *Budget) Gave(blocks []netip.Prefix) {
 	b.publishLocked()
 }
 
-// Drifted enters blocks that other clients have taken or given back.
-func (b *Budget) Drifted(d ledger.Drift) {
+// Drifted enters blocks that other clients have put on an interface or taken from it.
+// What they took EC2 may have given to another interface since: that stays taken.
+func (b *Budget) Drifted(eni string, d ledger.Drift) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.noteLocked(d.Appeared, true)
-	b.noteLocked(d.Vanished, false)
+	b.noteLocked(d.Appeared, true, eni)
+	vanished := slices.DeleteFunc(slices.Clone(d.Vanished), func(p netip.Prefix) bool { return b.elsewhereLocked(p, eni) })
+	b.noteLocked(vanished, false, "")
 	b.publishLocked()
+}
+
+// elsewhereLocked says that another interface than the given one has an address of a
+// block, as far as is known. Caller holds b.mu.
+func (b *Budget) elsewhereLocked(block netip.Prefix, eni string) bool {
+	for _, c := range slices.Backward(b.recent) {
+		if c.block.Overlaps(block) {
+			return c.taken && c.eni != eni
+		}
+	}
+	for other, blocks := range b.shown {
+		if other != eni && slices.ContainsFunc(blocks, block.Overlaps) {
+			return true
+		}
+	}
+	return false
 }
 
 // Lacks notes that a block of a kind was wanted and could not be had, because EC2 denied
@@ -206,9 +226,9 @@ func (b *Budget) retryAt() (at time.Time) {
 
 // noteLocked enters blocks into the map, and remembers them for the next one. Caller
 // holds b.mu.
-func (b *Budget) noteLocked(blocks []netip.Prefix, taken bool) {
+func (b *Budget) noteLocked(blocks []netip.Prefix, taken bool, eni string) {
 	for _, p := range blocks {
-		c := change{p, taken, time.Now()}
+		c := change{p, taken, eni, time.Now()}
 		c.apply(b.space)
 		b.recent = append(b.recent, c)
 	}

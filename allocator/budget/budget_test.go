@@ -44,7 +44,7 @@ func TestWhatItSaysOfTheSubnet(t *testing.T) {
 func TestADescribeThatLagsGivesNothingAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := budgetOf(tiny())
-		b.Took(ledger.Prefix, b.Claim(ledger.Prefix, 1), prefixes("10.0.0.16/28"))
+		b.Took("eni-a", ledger.Prefix, b.Claim(ledger.Prefix, 1), prefixes("10.0.0.16/28"))
 		b.install(tiny())
 		if got := b.Available(ledger.Prefix); got != 1 {
 			t.Errorf("%d available from a describe that lags, want 1", got)
@@ -60,7 +60,7 @@ func TestADescribeThatLagsGivesNothingAway(t *testing.T) {
 // What other clients did to an interface counts at once, and until a describe shows it.
 func TestDrift(t *testing.T) {
 	b, _ := budgetOf(tiny("10.0.0.16/28"))
-	b.Drifted(ledger.Drift{Appeared: prefixes("10.0.0.32/28"), Vanished: prefixes("10.0.0.16/28")})
+	b.Drifted("eni-a", ledger.Drift{Appeared: prefixes("10.0.0.32/28"), Vanished: prefixes("10.0.0.16/28")})
 	for range 2 {
 		if b.Unused(netip.MustParsePrefix("10.0.0.32/28")) || !b.Unused(netip.MustParsePrefix("10.0.0.16/28")) {
 			t.Error("what appeared is not taken, or what vanished still is")
@@ -94,7 +94,7 @@ func TestI3ClaimsAndBlocksNeverExceedTheSubnet(t *testing.T) {
 				if claimed == 0 {
 					t.Skip("nothing claimed")
 				}
-				b.Took(ledger.Prefix, 1, blocks[taken:taken+1])
+				b.Took("eni-a", ledger.Prefix, 1, blocks[taken:taken+1])
 				claimed, taken = claimed-1, taken+1
 			},
 			"EC2 unassigns": func(t *rapid.T) {
@@ -130,6 +130,34 @@ func TestHiddenUse(t *testing.T) {
 			}
 			if blocks, single := b.Available(ledger.Prefix), b.Available(ledger.SecondaryIP); blocks != c.blocks || single != c.single {
 				t.Errorf("%d blocks and %d addresses available, want %d and %d", blocks, single, c.blocks, c.single)
+			}
+		})
+	}
+}
+
+// What another client takes from one interface EC2 may give to another before the first
+// is looked at.
+func TestDriftedWhatIsGivenElsewhere(t *testing.T) {
+	block := prefixes("10.0.0.16/28")
+	for name, c := range map[string]struct {
+		then func(*Budget)
+		want bool
+	}{
+		"nobody has it":              {func(*Budget) {}, true},
+		"its own, a moment ago":      {func(b *Budget) { b.Took("eni-a", ledger.Prefix, 0, block) }, true},
+		"assigned to another since":  {func(b *Budget) { b.Took("eni-b", ledger.Prefix, 0, block) }, false},
+		"one address to another":     {func(b *Budget) { b.Took("eni-b", ledger.SecondaryIP, 0, prefixes("10.0.0.17/32")) }, false},
+		"another's, and given back":  {func(b *Budget) { b.Took("eni-b", ledger.Prefix, 0, block); b.Gave(block) }, true},
+		"seen at another by itself":  {func(b *Budget) { b.Drifted("eni-b", ledger.Drift{Appeared: block}) }, false},
+		"described at another's":     {func(b *Budget) { b.shown = map[string][]netip.Prefix{"eni-b": block} }, false},
+		"described at its own still": {func(b *Budget) { b.shown = map[string][]netip.Prefix{"eni-a": block} }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, _ := budgetOf(tiny("10.0.0.16/28"))
+			c.then(b)
+			b.Drifted("eni-a", ledger.Drift{Vanished: block})
+			if got := b.Unused(block[0]); got != c.want {
+				t.Errorf("Unused = %t, want %t", got, c.want)
 			}
 		})
 	}

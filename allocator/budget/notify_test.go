@@ -38,7 +38,7 @@ func TestNotify(t *testing.T) {
 		"what is claimed is assigned": {tiny(), func(b *Budget) {
 			b.Claim(ledger.Prefix, 1)
 			b.Notify()
-			b.Took(ledger.Prefix, 1, prefixes("10.0.0.16/28"))
+			b.Took("eni-a", ledger.Prefix, 1, prefixes("10.0.0.16/28"))
 		}, []told{{available: 1}, {available: 1}}},
 		"a describe that shows growth": {tiny("10.0.0.16/28"), func(b *Budget) { b.install(tiny()) }, []told{{grew: true, available: 2}}},
 	} {
@@ -64,8 +64,8 @@ func TestOnlyNotifyTells(t *testing.T) {
 	b.Unclaim(ledger.Prefix, 1)
 	b.Lacks(ledger.Prefix, true)
 	b.Gave(prefixes("10.0.0.16/28"))
-	b.Took(ledger.Prefix, b.Claim(ledger.Prefix, 1), prefixes("10.0.0.16/28"))
-	b.Drifted(ledger.Drift{Vanished: prefixes("10.0.0.16/28")})
+	b.Took("eni-a", ledger.Prefix, b.Claim(ledger.Prefix, 1), prefixes("10.0.0.16/28"))
+	b.Drifted("eni-a", ledger.Drift{Vanished: prefixes("10.0.0.16/28")})
 	b.install(tiny())
 	if got := l.all(); got != nil {
 		t.Errorf("told %+v before Notify", got)

@@ -50,7 +50,7 @@ func TestShortage(t *testing.T) {
 			then: func(b *Budget) {
 				time.Sleep(firstPause)
 				b.install(tiny())
-				b.Took(ledger.Prefix, b.Claim(ledger.Prefix, 1), prefixes("10.0.0.16/28"))
+				b.Took("eni-a", ledger.Prefix, b.Claim(ledger.Prefix, 1), prefixes("10.0.0.16/28"))
 			}, want: 1, ends: true,
 		},
 	} {
@@ -117,7 +117,7 @@ func TestShortageIsOfTheLatestRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := budgetOf(tiny())
 		b.Lacks(ledger.Prefix, true)
-		b.Drifted(ledger.Drift{Appeared: prefixes("10.0.0.16/28")})
+		b.Drifted("eni-a", ledger.Drift{Appeared: prefixes("10.0.0.16/28")})
 		b.Lacks(ledger.Prefix, true)
 		for _, shown := range []cloud.Subnet{tiny("10.0.0.16/28"), tiny("10.0.0.16/28")} {
 			b.install(shown)

@@ -18,6 +18,7 @@ const Unlimited = 1 << 10
 
 // Pod is a pod that needs an address.
 type Pod struct {
+	Key      types.NamespacedName
 	UID      types.UID
 	Priority int32
 }

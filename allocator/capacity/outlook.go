@@ -6,5 +6,6 @@ type Outlook struct {
 	Retired   bool // the node is no more
 	Now       int  // what remains now, in pods
 	Cooling   int  // addresses that cool now
+	Shown     int  // what of the total that the Node shows now its pods leave to others; below zero: they ask for more
 	Remaining int  // once they have ended, all that cools has cooled, and what leaves has left
 }

@@ -70,6 +70,13 @@ func Classify(err error) Class {
 	return Lost
 }
 
+// OfNames says that an assign by name failed for what it named, which somebody else has.
+// It says nothing of what is assigned without names.
+func OfNames(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && (e.Class == NoRoom || e.Code == "InvalidParameterValue")
+}
+
 // about names the id in an error of a call that many ids share.
 func about(err error, id string) error {
 	e, ok := errors.AsType[*Error](err)

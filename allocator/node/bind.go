@@ -16,8 +16,11 @@ import (
 	"slotwise.dev/slotwise/allocator/pods"
 )
 
-// errNotShown is why a bind is not posted; the scheduler shows the text on the pod.
-var errNotShown = errors.New("the node does not show the address to its kubelet yet")
+// Why a bind is not posted; the scheduler shows the text on the pod.
+var (
+	errNotShown = errors.New("the node does not show the address to its kubelet yet")
+	errTaken    = errors.New("another client of EC2 has taken the address from the network interface")
+)
 
 // Binds is the side of a node that binds pods; see package binding.
 type Binds struct {
@@ -51,7 +54,11 @@ func (b *Binds) Obtain(ctx context.Context, pod types.NamespacedName, uid types.
 			return nil, netip.Prefix{}, o.err
 		}
 		address, err := b.post(x, o)
-		return x.attempt, address, err
+		if err != nil {
+			b.abandon(x)
+			return nil, netip.Prefix{}, err
+		}
+		return x.attempt, address, nil
 	case <-ctx.Done():
 		b.abandon(x)
 		return nil, netip.Prefix{}, fmt.Errorf("no answer from EC2 in time: %w", ctx.Err())
@@ -106,16 +113,16 @@ func (b *Binds) refusalLocked(leads bool) error {
 	return nil
 }
 
-// post notes that an attempt is about to be posted, unless it has ended meanwhile: then
-// it keeps no address.
+// post notes that an attempt is about to be posted, unless it has ended meanwhile, or
+// another client has taken the address from the interface: then it keeps none.
 func (b *Binds) post(x bindRequest, o outcome) (netip.Prefix, error) {
 	b.core.mu.Lock()
 	defer b.core.mu.Unlock()
 	address := format(o.grant, b.core.budget.Bits)
-	if !x.attempt.Post(address, time.Now()) {
-		return netip.Prefix{}, pods.ErrOvertaken
+	if held, _ := b.core.ledger.Holder(x.attempt.UID); held != o.grant.Address && x.attempt.Current() {
+		return netip.Prefix{}, errTaken
 	}
-	return address, nil
+	return address, x.attempt.Post(address, time.Now())
 }
 
 // abandon takes back what a bind was promised, unless another bind of the same pod has

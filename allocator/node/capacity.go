@@ -25,6 +25,7 @@ func (n *Node) Foresee(ended []types.UID) capacity.Outlook {
 		Read:      true,
 		Now:       shown.Remaining(available),
 		Cooling:   shown.Cooling,
+		Shown:     c.node.Shown.Last(c.node.Name()) - c.totals.running(),
 		Remaining: after.Remaining(min(c.claims.own.count+available+returned, c.limit(now))),
 	}
 }

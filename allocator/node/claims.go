@@ -50,8 +50,8 @@ func (c *claims) begin(b *budget.Budget, k ledger.Kind, count int) int {
 }
 
 // took turns what was set aside for a call into the blocks that it brought.
-func (c *claims) took(b *budget.Budget, blocks []netip.Prefix) {
-	b.Took(c.inFlight.kind, c.inFlight.count, blocks)
+func (c *claims) took(b *budget.Budget, eni string, blocks []netip.Prefix) {
+	b.Took(eni, c.inFlight.kind, c.inFlight.count, blocks)
 	c.inFlight = claim{}
 }
 

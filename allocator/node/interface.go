@@ -87,6 +87,7 @@ func (i *Interface) sync(blocks []netip.Prefix, asOf time.Time) (drift ledger.Dr
 		if s.phase != ready {
 			s.settle(asOf)
 		}
+		s.forsake(drift.Stranded, now)
 		if s.policy.Gives() && !drift.None() {
 			s.stalls = stalls{} // what EC2 refused it may have refused for that
 			s.lodge(drift.Appeared, now)
@@ -109,7 +110,7 @@ func (i *Interface) reportDrift(d ledger.Drift) {
 	n := i.core
 	n.shared.Log.Info("EC2 and the ledger differed", "node", n.node.Name(), "eni", n.eni,
 		"appeared", d.Appeared, "vanished", d.Vanished, "stranded pods", len(d.Stranded))
-	n.budget.Drifted(d)
+	n.budget.Drifted(n.eni, d)
 	n.budget.Notify()
 	n.shared.Metrics.Drift()
 	drifted(n.node.Name(), d).report(n.shared.Events)

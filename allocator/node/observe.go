@@ -29,7 +29,7 @@ func (n *Node) Observe(p pods.Pod) (was pods.Home, sharing types.UID) {
 func hold(s *state, p pods.Pod, now time.Time) {
 	g := ledger.Grant{Pod: p.UID, Address: p.Address, Kind: p.Kind}
 	if drift := s.policy.Hold(s.ledger, g, s.phase.read(), now); !drift.None() {
-		s.budget.Drifted(drift)
+		s.budget.Drifted(s.eni, drift)
 	}
 }
 

@@ -36,6 +36,7 @@ func (w *worker) execute(ctx context.Context, c ledger.Call) result {
 // settle enters what became of a call into the ledger and the budget.
 func (w *worker) settle(ctx context.Context, c ledger.Call, r result) {
 	class := cloud.Classify(r.err)
+	var lost []netip.Prefix
 	w.core.update(func(s *state, now time.Time) {
 		noteStall(s.stalls.of(c.Assign()), c.Names != nil, class, r.err, now)
 		s.restores.asked(c.Names, now)
@@ -50,21 +51,23 @@ func (w *worker) settle(ctx context.Context, c ledger.Call, r result) {
 			s.claims.release(s.budget)
 		case c.Assign():
 			s.ledger.Assigned(r.blocks, now)
-			s.claims.took(s.budget, r.blocks)
+			s.claims.took(s.budget, s.eni, r.blocks)
+			s.lodge(r.blocks, now)
+			lost = unrestorable(s.ledger, s.budget, s.ledger.Adrift())
 		default:
 			s.ledger.Unassigned(now)
 			s.budget.Gave(c.Blocks)
 		}
 	})
+	w.eni.tellLost(lost)
 	if r.err != nil {
 		w.handleError(ctx, c, class, r.err)
 	}
 }
 
-// noteStall notes whether EC2 does what it is asked. Whether it does what is asked of it
-// by name says little about the rest.
+// noteStall notes whether EC2 does what it is asked.
 func noteStall(x *stall, named bool, class cloud.Class, err error, now time.Time) {
-	if named && class != cloud.None {
+	if named && cloud.OfNames(err) {
 		x.sent = time.Time{}
 		return
 	}

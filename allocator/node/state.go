@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"slotwise.dev/slotwise/allocator/annotate"
 	"slotwise.dev/slotwise/allocator/budget"
 	"slotwise.dev/slotwise/allocator/capacity"
@@ -150,6 +152,17 @@ func (s *state) lodge(blocks []netip.Prefix, now time.Time) (found bool) {
 		}
 	}
 	return found
+}
+
+// forsake drops what the ledger holds for pods that are not bound at the node: their
+// address is on the interface no longer, so it is nothing that the node could keep for
+// them (see lodge), or bind them with.
+func (s *state) forsake(stranded []types.UID, now time.Time) {
+	for _, pod := range stranded {
+		if !s.pods.Has(pod) {
+			s.ledger.Cancel(pod, now)
+		}
+	}
 }
 
 // settle notes that the interface has been seen at a time.

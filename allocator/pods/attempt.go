@@ -14,8 +14,14 @@ import (
 // API server gives up after 60 s.
 const lateWrite = 70 * time.Second
 
-// ErrOvertaken is why a call of Bind ends whose attempt is over.
-var ErrOvertaken = errors.New("another attempt to bind the pod has ended this one")
+// Why a call of Bind is not posted.
+var (
+	// ErrOvertaken: its attempt is over.
+	ErrOvertaken = errors.New("another attempt to bind the pod has ended this one")
+	// ErrHeld: the address is another pod's, or may be: another client of EC2 has taken
+	// it from the interface, and EC2 has given it to another one.
+	ErrHeld = errors.New("another pod has the address")
+)
 
 // Attempt is a pod that is being bound on one node. It lasts until the watch shows the
 // pod bound there, or it is certain that it never will be, and over all calls of Bind
@@ -107,6 +113,9 @@ func (x *Index) endAttemptLocked(pod types.UID, home Home) {
 	}
 	e.attempts = slices.DeleteFunc(e.attempts, func(a *Attempt) bool { return a.home == home })
 	if g := x.groups[home]; g != nil {
+		if a := g.attempts[pod]; a != nil && x.posted[a.address.Addr()] == a {
+			delete(x.posted, a.address.Addr())
+		}
 		delete(g.attempts, pod)
 		x.trimLocked(home, g)
 	}
@@ -145,18 +154,25 @@ func (a *Attempt) Unposted(call int) bool {
 	return a.currentLocked() && a.calls == call && a.posts == 0
 }
 
-// Post notes that a request with an address is about to be made. It answers false where
-// the attempt has ended.
-func (a *Attempt) Post(address netip.Prefix, now time.Time) bool {
-	a.index.mu.Lock()
-	defer a.index.mu.Unlock()
+// Post notes that a request with an address is about to be made: ErrOvertaken, ErrHeld
+// where it must not be.
+func (a *Attempt) Post(address netip.Prefix, now time.Time) error {
+	x := a.index
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	if !a.currentLocked() {
-		return false
+		return ErrOvertaken
+	}
+	if address.IsValid() {
+		if x.heldByAnotherLocked(address.Addr(), a.UID) {
+			return ErrHeld
+		}
+		x.posted[address.Addr()] = a
 	}
 	a.address, a.since = address, now
 	a.posts++
 	a.open++
-	return true
+	return nil
 }
 
 // Posted notes that a request is over; lost says that nobody knows whether it was, or

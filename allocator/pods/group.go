@@ -89,15 +89,18 @@ func (g Group) Load(node string) (load Load, binding int) {
 	return load, len(x.attempts)
 }
 
-// HeldElsewhere says that a live pod other than the given one has an address, or that
-// one at another home had it within the cooldown. When another client takes a prefix
+// HeldElsewhere says that a live pod other than the given one has an address or is being
+// bound with it, or that one at another home had it within the cooldown. When another client takes a prefix
 // from under its pods, EC2 may give it to another network interface.
 func (g Group) HeldElsewhere(address netip.Addr, pod types.UID, now time.Time) bool {
 	x := g.index
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if holder, taken := x.holders[address]; taken {
-		return holder != pod
+	if x.heldByAnotherLocked(address, pod) {
+		return true
+	}
+	if x.holders[address] == pod {
+		return false
 	}
 	r, ended := x.ended[address]
 	return ended && r.home != g.home && now.Sub(r.at) < ledger.Cooldown

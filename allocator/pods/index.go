@@ -40,6 +40,7 @@ type Index struct {
 	pods    map[types.UID]*entry
 	groups  map[Home]*group
 	holders map[netip.Addr]types.UID // in the whole cluster: one live pod an address
+	posted  map[netip.Addr]*Attempt  // to bind a pod with this address
 	ended   map[netip.Addr]end       // addresses whose pod ended within the cooldown
 }
 
@@ -93,7 +94,7 @@ type Load struct {
 func NewIndex() *Index {
 	return &Index{
 		pods: map[types.UID]*entry{}, groups: map[Home]*group{},
-		holders: map[netip.Addr]types.UID{}, ended: map[netip.Addr]end{},
+		holders: map[netip.Addr]types.UID{}, posted: map[netip.Addr]*Attempt{}, ended: map[netip.Addr]end{},
 	}
 }
 
@@ -122,15 +123,18 @@ func (x *Index) Known() (pods []types.UID) {
 	return pods
 }
 
-// Homes lists everybody whose ledger may hold an address for a pod: where it is bound,
-// or else where it is being bound, and where else its address lodges.
-func (x *Index) Homes(pod types.UID) (homes []Home) {
+// End notes that a pod has ended, and lists everybody whose ledger may hold an address for
+// it: where it is bound, or else where it is being bound, and where else its address
+// lodges. From now on it lodges with nobody new; where it is bound it stays until its home
+// removes it.
+func (x *Index) End(pod types.UID, now time.Time) (homes []Home) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	e := x.pods[pod]
 	if e == nil {
 		return nil
 	}
+	x.giveUpLocked(e, now)
 	homes = slices.Clone(e.guests)
 	switch {
 	case e.home != nil:
@@ -138,6 +142,9 @@ func (x *Index) Homes(pod types.UID) (homes []Home) {
 	case len(e.attempts) > 0:
 		// The watch never showed it, but it may have been bound a moment ago.
 		homes = append(homes, e.attempts[len(e.attempts)-1].home)
+	}
+	if e.state == Bound && e.home == nil {
+		x.removeLocked(e, now)
 	}
 	return homes
 }
@@ -157,15 +164,6 @@ func (x *Index) Place(p Pod, now time.Time) (was Home, sharing types.UID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.placeLocked(p, nil, now)
-}
-
-// Remove forgets a pod that has ended, where it is nobody's.
-func (x *Index) Remove(pod types.UID, now time.Time) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if e := x.pods[pod]; e != nil && e.home == nil {
-		x.removeLocked(e, now)
-	}
 }
 
 // ByAge sorts two bound pods by their age; of two of the same second, by UID.
@@ -217,15 +215,31 @@ func (x *Index) placeLocked(p Pod, home Home, now time.Time) (was Home, sharing 
 	return was, ""
 }
 
-// removeLocked forgets a bound pod, and remembers its address for the cooldown. What is
-// left of its attempts goes on by itself. Caller holds x.mu.
-func (x *Index) removeLocked(e *entry, now time.Time) {
-	x.leaveLocked(e)
+// heldByAnotherLocked says that another pod than the given one has an address, or is being
+// bound with it. Caller holds x.mu.
+func (x *Index) heldByAnotherLocked(address netip.Addr, pod types.UID) bool {
+	if holder, taken := x.holders[address]; taken && holder != pod {
+		return true
+	}
+	a := x.posted[address]
+	return a != nil && a.UID != pod
+}
+
+// giveUpLocked notes that a pod has its address no longer, and remembers the address for
+// the cooldown. Caller holds x.mu.
+func (x *Index) giveUpLocked(e *entry, now time.Time) {
 	x.releaseLocked(e.pod.UID, e.pod.Address)
 	if e.pod.Address.IsValid() {
 		maps.DeleteFunc(x.ended, func(_ netip.Addr, r end) bool { return now.Sub(r.at) >= ledger.Cooldown })
 		x.ended[e.pod.Address] = end{e.home, now}
 	}
+}
+
+// removeLocked forgets a bound pod. What is left of its attempts goes on by itself.
+// Caller holds x.mu.
+func (x *Index) removeLocked(e *entry, now time.Time) {
+	x.leaveLocked(e)
+	x.giveUpLocked(e, now)
 	uid := e.pod.UID
 	*e = entry{state: Binding, attempts: e.attempts}
 	x.dropLocked(uid, e)

@@ -1,6 +1,7 @@
 package pods
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -87,8 +88,14 @@ func TestI5Lodge(t *testing.T) {
 	if found := b.in(x).Lodge(block); len(found) != 1 || found[0].Pod != "p" {
 		t.Errorf("Lodge = %v, want p", found)
 	}
-	if homes := x.Homes("p"); len(homes) != 2 {
-		t.Errorf("Homes = %v, want both", homes)
+	if homes := x.End("p", now); len(homes) != 2 {
+		t.Errorf("End = %v, want both", homes)
+	}
+	if found := b.in(x).Lodge(block); len(found) != 0 {
+		t.Errorf("Lodge = %v of a pod whose end nobody will be told of again", found)
+	}
+	if !b.in(x).HeldElsewhere(address(17), "q", now) {
+		t.Error("its address does not cool")
 	}
 }
 
@@ -102,8 +109,8 @@ func TestAttempt(t *testing.T) {
 	if again, second := g.Begin(key("p"), "p", now); again != a || a.Unposted(call) || !a.Unposted(second) {
 		t.Error("the latest call is not the one that counts")
 	}
-	if !a.Post(netip.PrefixFrom(address(1), 32), now) {
-		t.Fatal("cannot be posted")
+	if err := a.Post(netip.PrefixFrom(address(1), 32), now); err != nil {
+		t.Fatal(err)
 	}
 	if posts, inDoubt := a.Posts(now); posts != 1 || !inDoubt {
 		t.Errorf("Posts = %d, %t while one is under way", posts, inDoubt)
@@ -119,7 +126,7 @@ func TestAttempt(t *testing.T) {
 		t.Errorf("Overdue = %v, want the attempt", late)
 	}
 	g.Place(pod("p", "win-1", address(1)), now)
-	if a.Current() || a.Post(netip.Prefix{}, now) || x.Latest("p") != nil {
+	if a.Current() || !errors.Is(a.Post(netip.Prefix{}, now), ErrOvertaken) || x.Latest("p") != nil {
 		t.Error("an attempt outlives the sight of its pod")
 	}
 }
@@ -129,8 +136,8 @@ func TestI6HomesOfAnAttempt(t *testing.T) {
 	x, a, b := NewIndex(), &home{name: "a"}, &home{name: "b"}
 	a.in(x).Begin(key("p"), "p", now)
 	b.in(x).Begin(key("p"), "p", now)
-	if homes := x.Homes("p"); len(homes) != 1 || homes[0] != Home(b) {
-		t.Errorf("Homes = %v, want the latest", homes)
+	if homes := x.End("p", now); len(homes) != 1 || homes[0] != Home(b) {
+		t.Errorf("End = %v, want the latest", homes)
 	}
 	b.in(x).EndAttempts()
 	if at := x.Latest("p"); at == nil || at.Home() != Home(a) {
@@ -151,5 +158,30 @@ func TestTellOnce(t *testing.T) {
 	g.Place(pod("p", "win-1", address(1)), now)
 	if waiting := g.WithoutAddress(now); len(waiting) != 0 {
 		t.Errorf("WithoutAddress = %v of a pod that has one", waiting)
+	}
+}
+
+// I1: two nodes may both believe that an address is theirs; one pod is bound with it.
+func TestI1TwoAttemptsWithOneAddress(t *testing.T) {
+	x, a, b := NewIndex(), &home{name: "a"}, &home{name: "b"}
+	shared := netip.PrefixFrom(address(1), 32)
+	first, _ := a.in(x).Begin(key("p"), "p", now)
+	second, _ := b.in(x).Begin(key("q"), "q", now)
+	if err := first.Post(shared, now); err != nil {
+		t.Fatal(err)
+	}
+	if !b.in(x).HeldElsewhere(address(1), "q", now) || a.in(x).HeldElsewhere(address(1), "p", now) {
+		t.Error("an address that a pod is being bound with is not its own alone")
+	}
+	if err := second.Post(shared, now); !errors.Is(err, ErrHeld) {
+		t.Errorf("Post = %v, want ErrHeld", err)
+	}
+	a.in(x).EndAttempt("p")
+	if err := second.Post(shared, now); err != nil {
+		t.Errorf("Post = %v once the other attempt is over", err)
+	}
+	a.in(x).Place(pod("p", "win-1", address(1)), now)
+	if err := second.Post(shared, now); !errors.Is(err, ErrHeld) {
+		t.Errorf("Post = %v while a live pod has the address, want ErrHeld", err)
 	}
 }

@@ -121,9 +121,7 @@ func (w *Watch) observe(p *corev1.Pod) {
 // end takes in that a pod holds its address no longer, though something of it may run
 // for that much longer.
 func (w *Watch) end(pod types.UID, longer time.Duration) {
-	homes := w.o.Index.Homes(pod)
-	w.o.Index.Remove(pod, time.Now())
-	for _, home := range homes {
+	for _, home := range w.o.Index.End(pod, time.Now()) {
 		home.Ended(pod, longer)
 	}
 }

@@ -2,6 +2,7 @@ package preemption
 
 import (
 	"cmp"
+	"context"
 	"math"
 	"slices"
 	"strings"
@@ -23,26 +24,55 @@ type Option struct {
 // kube-scheduler itself chooses by (Kubernetes 1.37: framework/preemption/preemption.go,
 // pickOneNodeForPreemption): fewest budgets violated, least important victims, fewest
 // victims, latest to start. It is one, so that it is known whose addresses come. There
-// is none where evictions bring the pod no address, or one is on its way to it already.
-func (s *Nominations) Choose(pod capacity.Pod, options []Option, now time.Time) (chosen capacity.Candidate, ok bool) {
+// is none where evictions bring the pod no address, where one is on its way to it
+// already, or where one comes without them.
+//
+// It asks the API server only where a pod would have to go, and whether those before it
+// are pending still.
+func (s *Nominations) Choose(ctx context.Context, pod capacity.Pod, options []Option, now time.Time) (chosen capacity.Candidate, ok bool) {
 	if s.expected(pod, now) {
 		return capacity.Candidate{}, false
 	}
-	var best cost
-	var on Node
+	best, ok := s.best(pod, options)
+	if len(best.Victims) > 0 && len(s.verify(ctx, s.others(best.Node, pod.UID), now)) > 0 {
+		best, ok = s.best(pod, options)
+	}
+	switch {
+	case !ok:
+		return capacity.Candidate{}, false
+	case len(best.Victims) == 0:
+		s.add(expectation(pod, best.Node, now))
+		return capacity.Candidate{}, false
+	}
+	s.add(nomination{pod: pod, node: best.Node, victims: best.Victims, made: now, asked: now, until: now.Add(evictionTime)})
+	return best.Candidate, true
+}
+
+// best is the option to take, with those of the victims that have to go: none, where an
+// address comes without them.
+func (s *Nominations) best(pod capacity.Pod, options []Option) (best Option, ok bool) {
+	var least cost
 	for _, o := range options {
-		o.Victims = s.needed(o.Node, o.Victims, pod)
-		if !s.comes(o.Node, o.Victims, pod) {
+		f := s.forecast(o.Node, pod)
+		if !f.comes(o.Victims) {
 			continue
 		}
-		if x := costOf(o); !ok || x.less(best) {
-			best, chosen, on, ok = x, o.Candidate, o.Node, true
+		if !f.shows() {
+			o.Victims = f.needed(o.Victims)
+		}
+		if len(o.Victims) == 0 {
+			return o, true
+		}
+		if x := costOf(o); !ok || x.less(least) {
+			least, best, ok = x, o, true
 		}
 	}
-	if ok {
-		s.add(nomination{pod: pod, node: on, victims: chosen.Victims, made: now, until: now.Add(evictionTime)})
-	}
-	return chosen, ok
+	return best, ok
+}
+
+// expectation is the nomination of a pod for which nobody has to go.
+func expectation(pod capacity.Pod, n Node, now time.Time) nomination {
+	return nomination{pod: pod, node: n, made: now, asked: now, until: now.Add(ledger.Cooldown + slack)}
 }
 
 // Expect notes that an address which cools is on its way to a pod that fits nowhere
@@ -52,8 +82,8 @@ func (s *Nominations) Expect(pod capacity.Pod, nodes []Node, now time.Time) {
 		return
 	}
 	for _, n := range nodes {
-		if s.comes(n, nil, pod) {
-			s.add(nomination{pod: pod, node: n, made: now, until: now.Add(ledger.Cooldown + slack)})
+		if s.forecast(n, pod).comes(nil) {
+			s.add(expectation(pod, n, now))
 			return
 		}
 	}
@@ -69,44 +99,55 @@ func (s *Nominations) expected(pod capacity.Pod, now time.Time) bool {
 	return stands
 }
 
-// needed are the victims without those that kube-scheduler adds because it counts pods
-// twice: beside each pod that is nominated on a node also that one's victim, as long as
-// it stops. The most important are spared, and the pod gets the same room once all that
-// stop have stopped.
-func (s *Nominations) needed(n Node, wanted []types.UID, pod capacity.Pod) []types.UID {
-	group := n.Pods()
-	stopping := 0
-	for _, uid := range victims(s.others(n, pod.UID)) {
-		if group.Has(uid) && !slices.Contains(wanted, uid) {
-			stopping++
-		}
-	}
-	spared := slices.DeleteFunc(slices.Clone(wanted), func(uid types.UID) bool {
-		p, _ := group.Get(uid)
-		return p.Ending
-	})
-	slices.SortFunc(spared, func(x, y types.UID) int {
-		p, _ := group.Get(x)
-		q, _ := group.Get(y)
-		return cmp.Or(cmp.Compare(q.Priority, p.Priority), p.Created.Compare(q.Created), cmp.Compare(x, y))
-	})
-	spared = spared[:max(0, min(stopping, len(spared), len(wanted)-1))]
-	return slices.DeleteFunc(slices.Clone(wanted), func(uid types.UID) bool { return slices.Contains(spared, uid) })
+// forecast is what a pod can expect of a node, with what is on its way to others there.
+type forecast struct {
+	node    Node
+	before  int         // pods with a nomination that this one must not overtake
+	victims []types.UID // of all nominations of others
 }
 
-// comes says that a node will have an address for a pod once the victims have ended and
-// all that cools has cooled, beyond what is on its way to others that the pod must not
-// overtake.
-func (s *Nominations) comes(n Node, ended []types.UID, pod capacity.Pod) bool {
+func (s *Nominations) forecast(n Node, pod capacity.Pod) forecast {
 	others := s.others(n, pod.UID)
-	before := 0
+	f := forecast{node: n, victims: victims(others)}
 	for _, x := range others {
 		if x.pod.Priority >= pod.Priority {
-			before++
+			f.before++
 		}
 	}
-	o := n.Foresee(append(slices.Clone(ended), victims(others)...))
-	return o.Read && o.Remaining > before
+	return f
+}
+
+// comes says that the node will have an address for the pod once some more pods have
+// ended and all that cools has cooled.
+func (f forecast) comes(ended []types.UID) bool {
+	o := f.node.Foresee(slices.Concat(f.victims, ended))
+	return o.Read && o.Remaining > f.before
+}
+
+// shows says that kube-scheduler sees an address for the pod: if it evicts pods all the
+// same, then for something else that they have. It counts the pods that stop, and those
+// with a nomination, against the total of the Node.
+func (f forecast) shows() bool { return f.node.Foresee(nil).Shown > f.before }
+
+// needed are those of the victims that have to end for the pod to get an address. The
+// scheduler may want more, or some where none are needed: it counts twice what is on its
+// way to others (a pod with a nomination beside its victim that stops), and the total of
+// the Node may lag, or have been set to nothing by a kubelet that began anew. The most
+// important are spared.
+func (f forecast) needed(wanted []types.UID) []types.UID {
+	group := f.node.Pods()
+	needed := slices.Clone(wanted)
+	slices.SortFunc(needed, func(x, y types.UID) int {
+		p, _ := group.Get(x)
+		q, _ := group.Get(y)
+		return cmp.Or(cmp.Compare(p.Priority, q.Priority), q.Created.Compare(p.Created), cmp.Compare(y, x))
+	})
+	for i := len(needed) - 1; i >= 0; i-- {
+		if fewer := slices.Delete(slices.Clone(needed), i, i+1); f.comes(fewer) {
+			needed = fewer
+		}
+	}
+	return needed
 }
 
 // cost is what evictions on one node cost, the gravest first.

@@ -1,6 +1,11 @@
 package preemption
 
 import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,22 +52,28 @@ func option(n *node, violations int64, victims ...types.UID) Option {
 	return Option{n, capacity.Candidate{Node: n.name, Victims: victims, Violations: violations}}
 }
 
+func pendingAll(context.Context, capacity.Pod) (bool, error) { return true, nil }
+
 var preemptor = capacity.Pod{UID: "urgent", Priority: 100}
 
 func TestChooseTheCheapest(t *testing.T) {
 	x := pods.NewIndex()
 	a := newNode(x, "a", victim("a1", 0), victim("a2", 0))
 	b := newNode(x, "b", victim("b1", 5))
+	c := newNode(x, "c", victim("c1", 0))
+	for _, n := range []*node{a, b, c} {
+		n.outlook.Shown = 1 // so the victims have something else that is needed
+	}
 	for name, c := range map[string]struct {
 		options []Option
 		want    string
 	}{
 		"no budget violated": {[]Option{option(a, 1, "a1"), option(b, 0, "b1")}, "b"},
 		"less important":     {[]Option{option(a, 0, "a1"), option(b, 0, "b1")}, "a"},
-		"fewer victims":      {[]Option{option(a, 0, "a1", "a2"), option(newNode(x, "c", victim("c1", 0)), 0, "c1")}, "c"},
+		"fewer victims":      {[]Option{option(a, 0, "a1", "a2"), option(c, 0, "c1")}, "c"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			chosen, ok := New().Choose(preemptor, c.options, now)
+			chosen, ok := New(pendingAll).Choose(t.Context(), preemptor, c.options, now)
 			if !ok || chosen.Node != c.want {
 				t.Errorf("chose %q, %t; want %q", chosen.Node, ok, c.want)
 			}
@@ -70,18 +81,103 @@ func TestChooseTheCheapest(t *testing.T) {
 	}
 }
 
+// Nobody has to go for an address that is not needed, however the scheduler counts.
+func TestChooseOnlyTheNeeded(t *testing.T) {
+	for name, c := range map[string]struct {
+		remaining int // with nobody's end
+		shown     int // what of the total is left
+		stopping  bool
+		want      []types.UID // nil: none, and the pod expects what comes
+	}{
+		"one of two":                               {0, 0, false, []types.UID{"a1"}},
+		"both, for what else they have":            {0, 1, false, []types.UID{"a1", "a2"}},
+		"none while an address comes by itself":    {1, 0, false, nil},
+		"none where the Node shows nothing":        {1, -2, false, nil},
+		"all, where the scheduler sees an address": {1, 1, false, []types.UID{"a1", "a2"}},
+		"one, beside one that stops for another":   {0, -1, true, []types.UID{"a1"}},
+		"one, where what is seen is for another":   {0, 1, true, []types.UID{"a1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(pods.NewIndex(), "a", victim("a1", 0), victim("a2", 5), victim("a3", 0))
+			n.outlook.Remaining, n.outlook.Shown = c.remaining, c.shown
+			s := New(pendingAll)
+			if c.stopping {
+				s.add(nomination{pod: capacity.Pod{UID: "other", Priority: 100}, node: n, victims: []types.UID{"a3"}, made: now, until: now.Add(time.Minute)})
+			}
+			chosen, ok := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a1", "a2")}, now)
+			if ok != (c.want != nil) || !slices.Equal(chosen.Victims, c.want) {
+				t.Errorf("chose %v, %t; want %v", chosen.Victims, ok, c.want)
+			}
+			if _, nominated := s.of(preemptor.UID); !nominated {
+				t.Error("nothing is on its way to the pod")
+			}
+		})
+	}
+}
+
+// What is on its way to a pod that has been deleted is nobody's.
+func TestChooseAfterADeletedPod(t *testing.T) {
+	for name, c := range map[string]struct {
+		pending bool
+		err     error
+		want    []types.UID
+	}{
+		"it pends":      {pending: true, want: []types.UID{"a1"}},
+		"it is deleted": {},
+		"no answer":     {err: errors.New("no answer"), want: []types.UID{"a1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(pods.NewIndex(), "a", victim("a1", 0))
+			n.outlook.Remaining = 1
+			s := New(func(_ context.Context, pod capacity.Pod) (bool, error) { return c.pending, c.err })
+			s.Expect(capacity.Pod{UID: "other", Priority: 100}, []Node{n}, now)
+			chosen, _ := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a1")}, now.Add(time.Millisecond))
+			if !slices.Equal(chosen.Victims, c.want) {
+				t.Errorf("chose %v, want %v", chosen.Victims, c.want)
+			}
+			if _, kept := s.of("other"); kept != (c.want != nil) {
+				t.Errorf("the nomination of the other is kept: %t", kept)
+			}
+		})
+	}
+}
+
+// Pods are asked for seldom, and not all at once.
+func TestVerifySeldom(t *testing.T) {
+	var asked atomic.Int32
+	s := New(func(context.Context, capacity.Pod) (bool, error) {
+		asked.Add(1)
+		return true, nil
+	})
+	n := newNode(pods.NewIndex(), "a")
+	n.outlook.Remaining = 100
+	for i := range askTogether + 4 {
+		s.Expect(capacity.Pod{UID: types.UID(strconv.Itoa(i))}, []Node{n}, now)
+	}
+	for _, c := range []struct {
+		after time.Duration
+		want  int32
+	}{{0, 0}, {askAgainAfter, askTogether}, {askAgainAfter + 1, 4}, {askAgainAfter + 2, 0}} {
+		asked.Store(0)
+		s.Verify(t.Context(), now.Add(c.after))
+		if got := asked.Load(); got != c.want {
+			t.Errorf("asked for %d pods after %s, want %d", got, c.after, c.want)
+		}
+	}
+}
+
 // One victim for a pod: while an address is on its way to it no other pod has to go.
 func TestChooseOnce(t *testing.T) {
 	x := pods.NewIndex()
 	n := newNode(x, "a", victim("a1", 0), victim("a2", 0))
-	s := New()
-	if _, ok := s.Choose(preemptor, []Option{option(n, 0, "a1")}, now); !ok {
+	s := New(pendingAll)
+	if _, ok := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a1")}, now); !ok {
 		t.Fatal("no victim at first")
 	}
-	if chosen, ok := s.Choose(preemptor, []Option{option(n, 0, "a2")}, now.Add(time.Second)); ok {
+	if chosen, ok := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a2")}, now.Add(time.Second)); ok {
 		t.Errorf("chose %v once more", chosen.Victims)
 	}
-	if _, ok := s.Choose(preemptor, []Option{option(n, 0, "a2")}, now.Add(evictionTime)); !ok {
+	if _, ok := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a2")}, now.Add(evictionTime)); !ok {
 		t.Error("no victim though the scheduler has not deleted the one that it was granted")
 	}
 }
@@ -91,11 +187,11 @@ func TestChooseNoneInVain(t *testing.T) {
 	x := pods.NewIndex()
 	n := newNode(x, "a", victim("a1", 0))
 	n.outlook.Remaining = -1
-	if chosen, ok := New().Choose(preemptor, []Option{option(n, 0, "a1")}, now); ok {
+	if chosen, ok := New(pendingAll).Choose(t.Context(), preemptor, []Option{option(n, 0, "a1")}, now); ok {
 		t.Errorf("chose %v in vain", chosen.Victims)
 	}
 	n.outlook = capacity.Outlook{}
-	if chosen, ok := New().Choose(preemptor, []Option{option(n, 0, "a1")}, now); ok {
+	if chosen, ok := New(pendingAll).Choose(t.Context(), preemptor, []Option{option(n, 0, "a1")}, now); ok {
 		t.Errorf("chose %v on a node that is not read", chosen.Victims)
 	}
 }
@@ -105,7 +201,7 @@ func TestKept(t *testing.T) {
 	x := pods.NewIndex()
 	n, next := newNode(x, "a"), newNode(x, "a")
 	n.outlook.Remaining = 1
-	s := New()
+	s := New(pendingAll)
 	s.Expect(preemptor, []Node{n}, now)
 	if kept := s.Kept(capacity.Pod{UID: "low"}); kept[n] != 1 {
 		t.Errorf("Kept = %v, want one", kept)
@@ -128,7 +224,7 @@ func TestReview(t *testing.T) {
 	x := pods.NewIndex()
 	n := newNode(x, "a")
 	n.outlook = capacity.Outlook{Read: true, Remaining: 1, Cooling: 1}
-	s := New()
+	s := New(pendingAll)
 	s.Expect(preemptor, []Node{n}, now)
 	for after := time.Duration(0); after < 3*time.Minute; after += 10 * time.Second {
 		if vain := s.Review(now.Add(after)); len(vain) > 0 {

@@ -46,20 +46,23 @@ type nomination struct {
 	node    Node
 	victims []types.UID // whose ends bring it; none: it cools already
 	made    time.Time
+	asked   time.Time // when the pod was last known to be pending; see Pending
 	until   time.Time // the end of it, as far as time alone decides; see standing
 }
 
 // Nominations are all of them: one a pod. They are safe for concurrent use; no lock of a
 // node is taken while theirs is held.
 type Nominations struct {
+	pending Pending
+
 	mu     sync.Mutex
 	byPod  map[types.UID]nomination
 	byNode map[Node]map[types.UID]bool
 }
 
 // New makes an empty book.
-func New() *Nominations {
-	return &Nominations{byPod: map[types.UID]nomination{}, byNode: map[Node]map[types.UID]bool{}}
+func New(p Pending) *Nominations {
+	return &Nominations{pending: p, byPod: map[types.UID]nomination{}, byNode: map[Node]map[types.UID]bool{}}
 }
 
 // Remove forgets the nomination of a pod that needs it no longer.
@@ -104,7 +107,7 @@ func (s *Nominations) Review(now time.Time) (inVain []Node) {
 	for _, x := range s.all() {
 		stands, until := x.standing(now)
 		if stands {
-			s.extend(x.pod.UID, until)
+			s.change(x.pod.UID, func(x *nomination) { x.until = until })
 			continue
 		}
 		s.Remove(x.pod.UID)
@@ -143,12 +146,12 @@ func (s *Nominations) removeLocked(pod types.UID) {
 	}
 }
 
-// extend puts off the end of a pod's nomination.
-func (s *Nominations) extend(pod types.UID, until time.Time) {
+// change changes the nomination of a pod, if it has one still.
+func (s *Nominations) change(pod types.UID, f func(*nomination)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if x, has := s.byPod[pod]; has {
-		x.until = until
+		f(&x)
 		s.byPod[pod] = x
 	}
 }

@@ -213,7 +213,7 @@ func (r *replica) freeze(ctx context.Context, after int, d time.Duration) {
 	}
 	if after > 0 {
 		l.FreezeAt(after, d)
-		for end := time.Now().Add(patience); !l.Frozen() && time.Now().Before(end); {
+		for end := time.Now().Add(patience); !l.Frozen() && ctx.Err() == nil && time.Now().Before(end); {
 			r.s.sleep(ctx, 50*time.Millisecond)
 		}
 	} else {

@@ -153,12 +153,12 @@ func (e evidence) succession(first, next Life) (Violation, bool) {
 // unnoticed is how long a change by others may go unseen: until the next look at the subnet.
 const unnoticed = 75 * time.Second
 
-// taken says that others took the address of the first of two pods from its interface, so
-// that it could come to that of the next; or back to its own by whoever led since then, who
+// taken says that others took the address of the first of two pods from its interface, or
+// had taken it a moment before the pod got it, so that it could come to that of the next; or back to its own by whoever led since then, who
 // cannot know of the first pod if that has ended.
 func (e evidence) taken(first, next Life) bool {
 	had, has := e.eni(first), e.eni(next)
-	from, to := e.clock.NotBefore(first.From), e.clock.NotBefore(next.From)
+	from, to := e.clock.NotBefore(first.From).Add(-unnoticed), e.clock.NotBefore(next.From)
 	return slices.ContainsFunc(e.changes, func(c ec2sim.Change) bool {
 		took := byOthers(c) && !c.Assigned && c.ENI == had && c.Range.Contains(first.Address) && c.Time.After(from) && c.Time.Before(to)
 		return took && (had != has || first.Ended > 0 && e.ledSince(to).After(c.Time))

@@ -57,6 +57,7 @@ type conn struct {
 	used    time.Time     // last; guarded by the lock of the HTTPExtender
 	pinging atomic.Bool
 	running atomic.Int64 // requests
+	goaway  atomic.Bool  // it takes no more requests; those under way are answered
 }
 
 func newConn(r *Replica) *conn {
@@ -66,7 +67,7 @@ func newConn(r *Replica) *conn {
 }
 
 func (c *conn) usable(now time.Time) bool {
-	if c == nil || c.running.Load() == 0 && now.Sub(c.used) > idleTime {
+	if c == nil || c.goaway.Load() || c.running.Load() == 0 && now.Sub(c.used) > idleTime {
 		return false
 	}
 	select {
@@ -124,6 +125,9 @@ func (c *conn) serve(ctx context.Context, verb string, body []byte, there, back 
 	c.replica.Handler.ServeHTTP(r, request.WithContext(served))
 	if !c.passOut() || back > 0 && !sleep(ctx, back) {
 		return
+	}
+	if r.Header().Get("Connection") == "close" { // Go's server of HTTP/2 sends a GOAWAY (http2/server.go)
+		c.goaway.Store(true)
 	}
 	answer <- r
 }

@@ -37,7 +37,7 @@ func (a *fakeAllocator) Bind(ctx context.Context, pod types.NamespacedName, uid 
 	return a.bind(ctx, pod, uid, node)
 }
 
-func (a *fakeAllocator) Choose(_ capacity.Pod, candidates []capacity.Candidate) (capacity.Candidate, bool) {
+func (a *fakeAllocator) Choose(_ context.Context, _ capacity.Pod, candidates []capacity.Candidate) (capacity.Candidate, bool) {
 	return candidates[0], true
 }
 
