@@ -52,8 +52,9 @@ func newAPIServer() *apiServer {
 	return &apiServer{on: map[string][]corev1.Pod{}, shown: map[string][]int{}}
 }
 
+// Get has every pod pending, with its name for a UID.
 func (s *apiServer) Get(_ context.Context, pod types.NamespacedName) (*corev1.Pod, error) {
-	return nil, notFound("pods", pod.Name)
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: types.UID(pod.Name)}}, nil
 }
 
 func (s *apiServer) OnNode(_ context.Context, node string) ([]corev1.Pod, error) {
@@ -165,8 +166,8 @@ func newFleet(t testing.TB, p policy.Policy) *fleet {
 		Cloud: cloud.New(simec2.NewClient(f.ec2, nil), cloud.Options{}),
 		Pods:  f.api, Nodes: f.api, NodeSlots: noSlots{},
 		Bound: noPods{&cache.ListWatch{
-			ListFunc:  func(metav1.ListOptions) (runtime.Object, error) { return &corev1.PodList{}, nil },
-			WatchFunc: func(metav1.ListOptions) (watch.Interface, error) { return watch.NewFake(), nil },
+			ListWithContextFunc:  func(context.Context, metav1.ListOptions) (runtime.Object, error) { return &corev1.PodList{}, nil },
+			WatchFuncWithContext: func(context.Context, metav1.ListOptions) (watch.Interface, error) { return watch.NewFake(), nil },
 		}},
 		Events: events.Reporter{Recorder: f.events}, Metrics: f.metrics, Log: logr.Discard(),
 		Held: func() bool { return !f.follows.Load() }, Policy: p,
@@ -221,6 +222,11 @@ func pod(uid types.UID, address netip.Addr) pods.Pod {
 		UID: uid, Key: types.NamespacedName{Namespace: "default", Name: string(uid)}, Node: "win-1",
 		Address: address, Kind: ledger.Prefix, Asks: 1, Wants: true,
 	}
+}
+
+// pendingPod is one that is to be scheduled.
+func pendingPod(uid types.UID, priority int32) capacity.Pod {
+	return capacity.Pod{Key: types.NamespacedName{Namespace: "default", Name: string(uid)}, UID: uid, Priority: priority}
 }
 
 // fill has 32 pods, from a on, hold all that the node can have.

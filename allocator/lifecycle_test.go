@@ -25,7 +25,7 @@ import (
 // I4: a bind takes an address and posts one Binding with it; what was on its way to the
 // pod is forgotten.
 func TestI4Bind(t *testing.T) {
-	virtually(t, func(t *testing.T, f *fleet, n *node.Node) {
+	virtually(t, func(t *testing.T, f *fleet, _ *node.Node) {
 		time.Sleep(10 * time.Second) // the kubelet is sure to see what the Node shows
 		if err := f.Bind(t.Context(), types.NamespacedName{Name: "pod"}, "pod", "win-1"); err != nil {
 			t.Fatal(err)
@@ -157,7 +157,7 @@ func TestI8KeptInVain(t *testing.T) {
 	virtually(t, func(t *testing.T, f *fleet, n *node.Node) {
 		f.fill(t, n)
 		n.Ended("a", 0)
-		f.seen(capacity.Pod{UID: "important", Priority: 1}, "win-1")
+		f.seen(important, "win-1")
 		before := len(f.api.totals("win-1"))
 		f.cool(t)
 		f.cool(t)
@@ -231,7 +231,7 @@ func TestListener(t *testing.T) {
 	virtually(t, func(t *testing.T, f *fleet, n *node.Node) {
 		f.fill(t, n)
 		n.Ended("a", 0)
-		f.seen(capacity.Pod{UID: "pod", Priority: 1}, "win-1")
+		f.seen(pendingPod("pod", 1), "win-1")
 		l := &listener{f.Allocator, f.metrics}
 		l.Bound("pod")
 		if kept := f.nominations.Kept(capacity.Pod{UID: "other"}); len(kept) != 0 {

@@ -2,9 +2,9 @@ package allocator
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,7 +117,7 @@ func TestI5OneLedgerForAnInstance(t *testing.T) {
 func onWin1(n int) (list []corev1.Pod) {
 	for i := range n {
 		list = append(list, corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprint(i), UID: types.UID(fmt.Sprint(i))},
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: strconv.Itoa(i), UID: types.UID(strconv.Itoa(i))},
 			Spec: corev1.PodSpec{NodeName: "win-1", Containers: []corev1.Container{{Resources: corev1.ResourceRequirements{
 				Requests: corev1.ResourceList{vpc.Resource: *resource.NewQuantity(1, resource.DecimalSI)},
 			}}}},
@@ -208,7 +208,7 @@ func TestReplace(t *testing.T) {
 		f.AddNode(Member{Name: "left-over", Instance: "i-1"})
 		f.fill(t, n)
 		n.Ended("a", 0)
-		f.seen(capacity.Pod{UID: "important", Priority: 1}, "win-1")
+		f.seen(important, "win-1")
 		f.replace(n, "the test says so")
 		next := f.nodes.find("win-1")
 		f.replace(n, "somebody else says so, too")

@@ -16,8 +16,10 @@ import (
 	"slotwise.dev/slotwise/allocator/settings"
 )
 
+// important is a pod that others must not overtake.
+var important = pendingPod("important", 1)
+
 func TestView(t *testing.T) {
-	pending := capacity.Pod{UID: "pending"}
 	for name, c := range map[string]struct {
 		prepare func(t *testing.T, f *fleet, n *node.Node)
 		node    string
@@ -30,7 +32,7 @@ func TestView(t *testing.T) {
 			f.Apply(config.State{Settings: settings.Settings{Enabled: true}, Other: &config.OtherAllocator{}})
 		}, "win-1", capacity.Off},
 		"full": {func(t *testing.T, f *fleet, n *node.Node) { f.fill(t, n) }, "win-1", capacity.Full},
-		"full, and the pod is being bound there": {func(t *testing.T, f *fleet, n *node.Node) {
+		"full, and the pod is being bound there": {func(t *testing.T, _ *fleet, n *node.Node) {
 			if _, _, err := n.Binds.Obtain(t.Context(), types.NamespacedName{Name: "pending"}, "pending"); err != nil {
 				t.Error(err)
 			}
@@ -42,27 +44,27 @@ func TestView(t *testing.T) {
 		"all that is left is kept for a more important pod": {func(t *testing.T, f *fleet, n *node.Node) {
 			f.fill(t, n)
 			n.Ended("a", 0)
-			f.seen(capacity.Pod{UID: "important", Priority: 1}, "win-1")
+			f.seen(important, "win-1")
 			f.cool(t)
 		}, "win-1", capacity.Kept},
 		"all that is left is kept for an equal": {func(t *testing.T, f *fleet, n *node.Node) {
 			f.fill(t, n)
 			n.Ended("a", 0)
-			f.seen(capacity.Pod{UID: "equal"}, "win-1")
+			f.seen(pendingPod("equal", 0), "win-1")
 			f.cool(t)
 		}, "win-1", capacity.Fits},
 		"more is left than is kept": {func(t *testing.T, f *fleet, n *node.Node) {
 			f.fill(t, n)
 			n.Ended("a", 0)
 			n.Ended("b", 0)
-			f.seen(capacity.Pod{UID: "important", Priority: 1}, "win-1")
+			f.seen(important, "win-1")
 			f.cool(t)
 		}, "win-1", capacity.Fits},
 	} {
 		t.Run(name, func(t *testing.T) {
 			virtually(t, func(t *testing.T, f *fleet, n *node.Node) {
 				c.prepare(t, f, n)
-				if got := f.seen(pending, c.node); got.Reason != c.want {
+				if got := f.seen(pendingPod("pending", 0), c.node); got.Reason != c.want {
 					t.Errorf("%+v: %s, want %s", got, got.Reason, c.want)
 				}
 			})
@@ -116,7 +118,7 @@ func TestChoose(t *testing.T) {
 				f.fill(t, n)
 				c.prepare(f)
 				candidates := []capacity.Candidate{{Node: c.node, Victims: []types.UID{"a"}}}
-				chosen, ok := f.Choose(capacity.Pod{UID: "important", Priority: 1}, candidates)
+				chosen, ok := f.Choose(t.Context(), important, candidates)
 				if ok != c.want || ok && chosen.Node != "win-1" {
 					t.Errorf("Choose = %+v, %t; want %t", chosen, ok, c.want)
 				}

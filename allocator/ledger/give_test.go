@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"testing"
 	"time"
 
@@ -63,7 +64,7 @@ func TestI2Trust(t *testing.T) {
 		t.Errorf("the pod that lives there holds %s", a)
 	}
 	for i, want := range []string{"10.0.0.9", "10.0.0.11"} { // the one that has been free longest first
-		if g, ok := l.Take(types.UID(fmt.Sprint(i))); !ok || g.Address.String() != want {
+		if g, ok := l.Take(types.UID(strconv.Itoa(i))); !ok || g.Address.String() != want {
 			t.Errorf("Take = %+v, %t; want %s", g, ok, want)
 		}
 	}

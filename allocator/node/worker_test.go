@@ -138,7 +138,7 @@ func TestI5PodOfAnUnknownNode(t *testing.T) {
 		if holder, _ := w.holder("stranger"); holder != at(3) {
 			t.Errorf("the ledger says that it holds %s", holder)
 		}
-		for _, home := range w.shared.Pods.Homes("stranger") {
+		for _, home := range w.shared.Pods.End("stranger", time.Now()) {
 			home.Ended("stranger", 0)
 		}
 		if got := w.counts().Cooling; got != 1 {
