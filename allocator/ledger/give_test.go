@@ -53,23 +53,28 @@ func TestTakeChoosesTheBlock(t *testing.T) {
 // I2: what is promised to have been free is free at once; the others go on as they are.
 func TestI2Trust(t *testing.T) {
 	now := epoch.Add(time.Minute)
-	l := on(9, SecondaryIP, []string{"10.0.0.9/32"}) // free all the time
+	l := on(9, SecondaryIP, []string{"10.0.0.12/32"}) // free all the time
 	l.Hold("pod", netip.MustParseAddr("10.0.0.16"), Prefix, now)
-	l.Sync(blocks("10.0.0.9/32", "10.0.0.10/32", "10.0.0.11/32", "10.0.0.16/28"), now, now)
-	l.Trust(blocks("10.0.0.9/32", "10.0.0.11/32", "10.0.0.16/28"), now)
+	l.Sync(blocks("10.0.0.10/32", "10.0.0.11/32", "10.0.0.12/32", "10.0.0.16/28"), now, now)
+	l.Trust(blocks("10.0.0.11/32", "10.0.0.12/32", "10.0.0.16/28"), now)
 	if c := l.Counts(); c.Cooling != 1 {
 		t.Errorf("%d addresses cool, want 10.0.0.10 alone", c.Cooling)
 	}
 	if a, _ := l.Holder("pod"); a != netip.MustParseAddr("10.0.0.16") {
 		t.Errorf("the pod that lives there holds %s", a)
 	}
-	for i, want := range []string{"10.0.0.9", "10.0.0.11"} { // the one that has been free longest first
+	for i, want := range []string{"10.0.0.12", "10.0.0.11"} { // the one that has been free longest first
 		if g, ok := l.Take(types.UID(strconv.Itoa(i))); !ok || g.Address.String() != want {
 			t.Errorf("Take = %+v, %t; want %s", g, ok, want)
 		}
 	}
 	if g, ok := l.Take("late"); ok {
 		t.Errorf("%s is given, which nobody has promised", g.Address)
+	}
+	// What was held says nothing of who had the address before.
+	l.Cancel("pod", now)
+	if c := l.Counts(); c.Cooling != 2 {
+		t.Errorf("%d addresses cool, want 10.0.0.16 too", c.Cooling)
 	}
 }
 
