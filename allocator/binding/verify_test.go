@@ -42,8 +42,7 @@ func (n unaddressed) Obtain(_ context.Context, pod types.NamespacedName, uid typ
 		return nil, netip.Prefix{}, n.err
 	}
 	a, _ := n.group.Begin(pod, uid, time.Now())
-	a.Post(netip.Prefix{}, time.Now())
-	return a, netip.Prefix{}, nil
+	return a, netip.Prefix{}, a.Post(netip.Prefix{}, time.Now())
 }
 
 // People are told of the address that a pod was bound with, where Slotwise gave it one;
