@@ -42,7 +42,8 @@ func (n unaddressed) Obtain(_ context.Context, pod types.NamespacedName, uid typ
 		return nil, netip.Prefix{}, n.err
 	}
 	a, _ := n.group.Begin(pod, uid, time.Now())
-	return a, netip.Prefix{}, a.Post(netip.Prefix{}, time.Now())
+	err := a.Post(netip.Prefix{}, time.Now())
+	return a, netip.Prefix{}, err
 }
 
 // People are told of the address that a pod was bound with, where Slotwise gave it one;
