@@ -95,6 +95,27 @@ func (s *apiServer) totals(node string) []int {
 	return slices.Clone(s.shown[node])
 }
 
+// bindings are those that were posted.
+func (s *apiServer) bindings() []kube.Binding {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.bound)
+}
+
+// evictions are the pods that were evicted.
+func (s *apiServer) evictions() []types.UID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.evicted)
+}
+
+// has puts pods on a Node.
+func (s *apiServer) has(node string, list []corev1.Pod) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.on[node] = list
+}
+
 // noSlots is an API server without NodeSlots objects.
 type noSlots struct{}
 
@@ -197,6 +218,13 @@ func (f *fleet) begin(ctx context.Context) {
 	}
 	close(f.gate.podsRead)
 	f.nodes.start(ctx)
+}
+
+// workers is how many of them are remembered.
+func (f *fleet) workers() int {
+	f.nodes.mu.Lock()
+	defer f.nodes.mu.Unlock()
+	return len(f.nodes.last)
 }
 
 // virtually runs a test in virtual time on a fleet of one node of two slots, win-1 of

@@ -30,7 +30,7 @@ func TestI4Bind(t *testing.T) {
 		if err := f.Bind(t.Context(), types.NamespacedName{Name: "pod"}, "pod", "win-1"); err != nil {
 			t.Fatal(err)
 		}
-		if got := f.api.bound; len(got) != 1 || got[0].Node != "win-1" || got[0].Address.Bits() != 32 {
+		if got := f.api.bindings(); len(got) != 1 || got[0].Node != "win-1" || got[0].Address.Bits() != 32 {
 			t.Errorf("posted %+v", got)
 		}
 		if got := f.events.of(events.ReasonAllocated); len(got) != 1 {
@@ -214,7 +214,7 @@ func TestI1SharedAddress(t *testing.T) {
 				f.begin(t.Context())
 				(&listener{f.Allocator, f.metrics}).Shared(pod("older", netip.Addr{}), pod("younger", netip.Addr{}))
 				time.Sleep(time.Second)
-				if got := f.api.evicted; len(got) != c.want || c.want == 1 && got[0] != "younger" {
+				if got := f.api.evictions(); len(got) != c.want || c.want == 1 && got[0] != "younger" {
 					t.Errorf("evicted %v", got)
 				}
 				if got := f.events.of(events.ReasonDuplicate); len(got) != c.want {

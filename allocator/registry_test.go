@@ -148,7 +148,7 @@ func TestI3OneWorkerAtATime(t *testing.T) {
 				for f.ec2.Counts()[string(cloud.Assign)] == 0 { // to warm the pool
 					time.Sleep(100 * time.Millisecond)
 				}
-				f.api.on["win-1"] = onWin1(20)
+				f.api.has("win-1", onWin1(20))
 				comesBack(f, f.nodes.find("win-1"))
 				time.Sleep(2 * time.Minute)
 				var changes []ec2sim.Call
@@ -172,13 +172,13 @@ func TestI3OneWorkerAtATime(t *testing.T) {
 				if c, _ := f.nodes.find("win-1").Capacity(); c.InUse != 20 {
 					t.Errorf("%+v, want all pods served", c.Counts)
 				}
-				if len(f.nodes.last) != 1 {
-					t.Errorf("%d workers are remembered, want the one that runs", len(f.nodes.last))
+				if f.workers() != 1 {
+					t.Errorf("%d workers are remembered, want the one that runs", f.workers())
 				}
 				f.RemoveNode("win-1")
 				f.nodes.wait()
-				if len(f.nodes.last) != 0 {
-					t.Errorf("%d workers are remembered that have ended", len(f.nodes.last))
+				if f.workers() != 0 {
+					t.Errorf("%d workers are remembered that have ended", f.workers())
 				}
 			})
 		})
@@ -236,7 +236,7 @@ func TestI3ReplaceOfANodeThatGoes(t *testing.T) {
 	virtually(t, func(t *testing.T, f *fleet, n *node.Node) {
 		f.nodes.replace(n, func(*node.Node) { f.RemoveNode("win-1") })
 		time.Sleep(time.Minute)
-		if len(f.nodes.last) != 0 || f.nodes.find("win-1") != nil {
+		if f.workers() != 0 || f.nodes.find("win-1") != nil {
 			t.Error("a worker runs for a node that is no more")
 		}
 	})

@@ -424,7 +424,7 @@ func TestI6AddressGivenToABindThatLost(t *testing.T) {
 		}
 		w.node.Observe(pod("pod", netip.Addr{}))
 		time.Sleep(time.Second)
-		if got := w.api.annotated["pod"]; got != address {
+		if got := w.api.given()["pod"]; got != address {
 			t.Errorf("annotated with %s, want %s", got, address)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -85,6 +86,13 @@ func (l *listener) Gone(_ *Node, why string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.gone = append(l.gone, why)
+}
+
+// goneBy are the reasons why the node has gone.
+func (l *listener) goneBy() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.gone)
 }
 
 // recorder remembers the events, as "reason: note".
@@ -169,6 +177,13 @@ func (b *bound) Annotate(_ context.Context, _ types.NamespacedName, uid types.UI
 	defer b.mu.Unlock()
 	b.annotated[uid] = address
 	return nil
+}
+
+// given are the addresses that pods were annotated with.
+func (b *bound) given() map[types.UID]netip.Prefix {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.annotated)
 }
 
 // heard hears of the budget and of the watch, and passes on what concerns the node.

@@ -189,7 +189,7 @@ func TestBurstIsOneCall(t *testing.T) {
 		if c := w.counts(); c.InUse != 26 {
 			t.Errorf("%+v, want all served", c)
 		}
-		if got := len(w.api.annotated); got != 26 {
+		if got := len(w.api.given()); got != 26 {
 			t.Errorf("%d pods are annotated, want all that others have bound", got)
 		}
 	})
@@ -282,7 +282,7 @@ func TestSettle(t *testing.T) {
 				if got := !x.lookDue.IsZero(); got != c.lookNow {
 					t.Errorf("the interface is described next: %t, want %t", got, c.lookNow)
 				}
-				if got := len(w.told.gone); got != c.gone {
+				if got := len(w.told.goneBy()); got != c.gone {
 					t.Errorf("the node has gone %d times, want %d", got, c.gone)
 				}
 				for _, reason := range []string{"InsufficientCidrBlocks", "EC2CallRefused"} {
@@ -421,7 +421,7 @@ func TestInterfaceHasGone(t *testing.T) {
 			virtually(t, func(t *testing.T, w *world) {
 				lose(w)
 				w.worker().look(t.Context())
-				if got := len(w.told.gone); got != 1 {
+				if got := len(w.told.goneBy()); got != 1 {
 					t.Errorf("told %d times, want once", got)
 				}
 			})
