@@ -76,6 +76,15 @@ fuzz: ## Run each fuzz target for FUZZTIME=30s.
 		echo "$$file $${target#func }" && \
 		go test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(or $(FUZZTIME),30s) "./$$(dirname "$$file")" || exit 1; done
 
+# The packages without I/O, whose tests take less than a second. A mutant that rapid finds
+# is killed all the same: it need not be made small first.
+MUTANTS ?= ledger warmpool subnet settings capacity policy vpc
+.PHONY: mutants
+mutants: $(TOOLS)/gremlins ## Change the pure packages in small ways, and see which changes no test minds. MUTANTS="ledger" chooses.
+	@for package in $(MUTANTS); do echo "allocator/$$package" && \
+		RAPID_SHRINKTIME=0s RAPID_NOFAILFILE=true $(TOOLS)/gremlins unleash --workers 1 --timeout-coefficient 20 \
+		--invert-logical --invert-loopctrl --invert-assignments ./allocator/$$package || exit 1; done
+
 .PHONY: generate
 generate: $(TOOLS)/controller-gen ## Generate what is made from Go code: the custom resource, the table of metrics in README.md.
 	$(TOOLS)/controller-gen object crd paths=./allocator/api/... output:crd:dir=manifests/base/crd
@@ -121,4 +130,5 @@ $(eval $(call build,kwok,controlplane,sigs.k8s.io/kwok/cmd/kwok,20 seconds,$(TOO
 $(eval $(call build,kubelets,controlplane,slotwise.dev/slotwise/test/tools/controlplane/kubelets,1 minute,$(TOOLS)))
 $(TOOLS)/kubelets: $(wildcard test/tools/controlplane/kubelets/*.go)
 $(eval $(call build,golangci-lint,dev,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,3 minutes,$(TOOLS)))
+$(eval $(call build,gremlins,dev,github.com/go-gremlins/gremlins/cmd/gremlins,30 seconds,$(TOOLS)))
 $(eval $(call build,controller-gen,dev,sigs.k8s.io/controller-tools/cmd/controller-gen,10 seconds,$(TOOLS)))

@@ -167,9 +167,9 @@ func (a *Allocator) Run(ctx context.Context) error {
 	a.End()
 	a.awaitCalls()
 	a.binds.Wait()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	a.recorder.Close(ctx, a.nodes.allSlots())
+	a.recorder.Close(closing, a.nodes.allSlots())
 	return nil
 }
 

@@ -83,7 +83,7 @@ func (r *registry) snapshot() map[string]*node.Node {
 
 // Home is find for the index of pods.
 func (r *registry) Home(name string) pods.Home {
-	if n := r.find(name); n != nil {
+	if n := r.find(name); n != nil { // a nil node would be no nil home
 		return n
 	}
 	return nil

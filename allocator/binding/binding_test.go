@@ -83,7 +83,7 @@ func podOn(node string, uid types.UID) *corev1.Pod {
 type routes map[string]*node
 
 func (r routes) Home(name string) pods.Home {
-	if n := r[name]; n != nil {
+	if n := r[name]; n != nil { // a nil node would be no nil home
 		return n
 	}
 	return nil

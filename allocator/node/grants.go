@@ -77,14 +77,14 @@ func format(g ledger.Grant, mask int) netip.Prefix {
 // lack says why one of the pods that wait cannot be served, if so.
 func (s *state) lack(now time.Time) error {
 	c := s.capacity(now)
-	reason := c.Lack(s.budget.Available(c.Mode))
-	switch reason {
-	case capacity.Fits:
+	why := &capacity.Error{Reason: c.Lack(s.budget.Available(c.Mode))}
+	if why.Reason == capacity.Fits {
 		return nil
-	case capacity.Refused:
-		return &capacity.Error{Reason: reason, Detail: s.stalls.assign.detail()}
 	}
-	return &capacity.Error{Reason: reason}
+	if why.Reason == capacity.Refused {
+		why.Detail = s.stalls.assign.detail()
+	}
+	return why
 }
 
 // dismissUnfit turns away the binds that can no longer be served, the latest first, so

@@ -84,6 +84,7 @@ func (w *worker) handleError(ctx context.Context, c ledger.Call, class cloud.Cla
 		w.lookNow()
 	case cloud.Lost:
 		w.lookNow()
+	default: // the interface is as the ledger has it
 	}
 	switch {
 	case class == cloud.RetryLater, class == cloud.Lost: // it is tried again, or looked up, by the next steps

@@ -21,7 +21,7 @@ type phase uint8
 // The phases.
 const (
 	// discovering: EC2 and the API server are being read. Nothing is given.
-	discovering phase = iota
+	discovering phase = iota //nolint:unused // the zero value
 	// settling: both have been read, but another allocator may go on in the mode from
 	// before; see policy.Policy.Certain.
 	settling

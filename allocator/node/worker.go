@@ -173,28 +173,33 @@ func action(c ledger.Call) cloud.Action {
 // a live pod anywhere has an address (I5), whatever this node has been told of it.
 func (w *worker) begin(turn cloud.Action) (call ledger.Call, ok bool) {
 	n := w.core
-	leads, now := w.shared.Gate.Leads(), time.Now()
-	x := w.shared.Settings()
-	extra := w.shared.Arrivals.burst(now, n.summary.Load().Mode, w.shared.Free)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	call, ok = n.planned(x, extra, now)
-	mayAct := leads && n.phase == ready && w.shared.gives() && n.doubtSince.IsZero()
-	if !ok || !mayAct || action(call) != turn {
-		return ledger.Call{}, false
-	}
-	if !call.Assign() && (w.binds.slots.Promises() || n.lodge(call.Blocks, now)) {
-		return ledger.Call{}, false
-	}
-	if call.Assign() && call.Names == nil {
-		if call.Count = n.claims.begin(n.budget, call.Kind, call.Count); call.Count == 0 {
-			return ledger.Call{}, false
+	leads := w.shared.Gate.Leads()
+	extra := w.shared.Arrivals.burst(time.Now(), n.summary.Load().Mode, w.shared.Free)
+	n.update(func(s *state, now time.Time) {
+		mayAct := leads && s.phase == ready && w.shared.gives() && s.doubtSince.IsZero()
+		call, ok = s.planned(w.shared.Settings(), extra, now)
+		ok = ok && mayAct && action(call) == turn && w.reserve(s, &call, now)
+		if !ok {
+			return
 		}
+		s.ledger.Begin(call)
+		s.stalls.of(call.Assign()).begin(now)
+		s.dirtySince = time.Time{}
+	})
+	return call, ok
+}
+
+// reserve sets aside what a call will take, as far as the subnet has it, and says whether
+// there is anything left to do. Caller holds the node's lock.
+func (w *worker) reserve(s *state, call *ledger.Call, now time.Time) bool {
+	switch {
+	case !call.Assign():
+		return !w.binds.slots.Promises() && !s.lodge(call.Blocks, now)
+	case call.Names == nil:
+		call.Count = s.claims.begin(s.budget, call.Kind, call.Count)
+		return call.Count > 0
 	}
-	n.ledger.Begin(call)
-	n.stalls.of(call.Assign()).begin(now)
-	n.dirtySince = time.Time{}
-	return call, true
+	return true
 }
 
 // look describes the interface and brings the ledger to what EC2 has.

@@ -40,6 +40,12 @@ func TestRoom(t *testing.T) {
 		"a reservation that cuts through a /28": {
 			cidr: "10.0.0.0/26", reservations: []Reservation{{p("10.0.0.16/30"), ForPrefixes}}, prefixes: 1, addresses: 55,
 		},
+		"a reservation of all of it": {
+			cidr: "10.0.0.0/26", reservations: []Reservation{{p("10.0.0.0/26"), ForPrefixes}}, prefixes: 2, addresses: 0,
+		},
+		"a reservation for prefixes of which one is used": {
+			cidr: "10.0.0.0/26", reservations: []Reservation{{p("10.0.0.16/28"), ForPrefixes}}, used: []string{"10.0.0.20/32"}, prefixes: 1, addresses: 43,
+		},
 		"a block of another subnet changes nothing": {
 			cidr: "10.0.0.0/26", used: []string{"10.9.0.16/28", "10.0.0.0/16"}, prefixes: 2, addresses: 59,
 		},
@@ -127,5 +133,24 @@ func TestHiddenUse(t *testing.T) {
 				t.Errorf("room for %d blocks, %d addresses; want %d, %d", blocks, addrs, c.blocks, c.addrs)
 			}
 		})
+	}
+}
+
+// What nobody has can be asked for by name, even under a reservation.
+func TestUnused(t *testing.T) {
+	p := netip.MustParsePrefix
+	m := NewMap(p("10.0.0.0/26"), []Reservation{{p("10.0.0.32/28"), Explicit}})
+	m.Take(p("10.0.0.20/32"))
+	for block, want := range map[string]bool{
+		"10.0.0.32/28": true,  // reserved, and nobody's
+		"10.0.0.16/28": false, // one address is used
+		"10.0.0.21/32": true,
+		"10.0.0.20/32": false,
+		"10.0.0.0/28":  false, // the first ones are AWS's
+		"10.0.1.0/28":  false, // of another subnet
+	} {
+		if got := m.Unused(p(block)); got != want {
+			t.Errorf("Unused(%s) = %t, want %t", block, got, want)
+		}
 	}
 }

@@ -2,17 +2,23 @@ package subnet
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 )
 
 func TestPicture(t *testing.T) {
 	p := netip.MustParsePrefix
-	m := NewMap(p("10.0.0.0/24"), []Reservation{{p("10.0.0.64/27"), ForPrefixes}, {p("10.0.0.128/28"), Explicit}})
+	m := NewMap(p("10.0.0.0/24"), []Reservation{{p("10.0.0.64/27"), ForPrefixes}, {p("10.0.0.128/28"), Explicit}, {p("10.0.0.144/30"), ForPrefixes}})
 	m.Take(p("10.0.0.16/28"))
 	m.Take(p("10.0.0.37/32"))
-	const want = "10.0.0.0        +#+.oo..x......+\n"
+	const want = "10.0.0.0        +#+.oo..x+.....+\n"
 	if got := m.Picture(); got != want {
 		t.Errorf("Picture() =\n%swant\n%s", got, want)
+	}
+	for cidr, want := range map[string]int{"10.0.0.0/24": 1, "10.0.0.0/22": 1, "10.0.0.0/21": 2} {
+		if got := strings.Count(NewMap(p(cidr), nil).Picture(), "\n"); got != want {
+			t.Errorf("the picture of %s has %d lines, want %d", cidr, got, want)
+		}
 	}
 	wide := NewMap(p("10.0.0.0/21"), nil).Picture()
 	if want := "10.0.4.0        "; len(wide) < 81+len(want) || wide[81:81+len(want)] != want {

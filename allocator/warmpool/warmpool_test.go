@@ -58,6 +58,31 @@ func TestSecondaryIPs(t *testing.T) {
 	}
 }
 
+// What the counts of a ledger mean for the target: only pods that are on blocks of the mode,
+// or will be, and blocks of the mode that are occupied.
+func TestWant(t *testing.T) {
+	warm := Targets{WarmPrefixes: new(1)}
+	for name, c := range map[string]struct {
+		targets Targets
+		counts  ledger.Counts
+		want    int
+	}{
+		"secondary IPs":                  {Targets{}, ledger.Counts{Mode: ledger.SecondaryIP, InUseOfMode: 5, Waiting: 2}, 10},
+		"secondary IPs, beside prefixes": {Targets{}, ledger.Counts{Mode: ledger.SecondaryIP, InUse: 50, InUseOfMode: 5}, 8},
+		"prefixes":                       {Targets{}, ledger.Counts{Mode: ledger.Prefix, InUseOfMode: 14, Waiting: 2}, 2},
+		"prefixes, beside secondary IPs": {Targets{}, ledger.Counts{Mode: ledger.Prefix, InUse: 50, InUseOfMode: 5}, 1},
+		"warm prefixes, what is occupied and what is needed": {
+			warm, ledger.Counts{Mode: ledger.Prefix, Occupied: 2, Waiting: 20}, 5,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := c.targets.Want(c.counts); got != c.want {
+				t.Errorf("Want = %d, want %d", got, c.want)
+			}
+		})
+	}
+}
+
 // The pool always covers the pods, and never shrinks when pods are added.
 func TestTargetsCoverTheNeed(t *testing.T) {
 	optional := rapid.Ptr(rapid.IntRange(-5, 300), true)
