@@ -72,9 +72,8 @@ func (e evidence) crowded(node string, revision int64) bool {
 	}
 	there := 0
 	for _, l := range e.pods {
-		gone := l.Ended > 0 && l.Ended <= revision
 		waits := l.Nominated && (l.Bound == 0 || l.Bound > revision) && l.Created <= revision
-		if !gone && (l.Node == node && l.Bound > 0 && l.Bound <= revision || waits) {
+		if !e.knownToHaveEnded(l, revision) && (l.Node == node && l.Bound > 0 && l.Bound <= revision || waits) {
 			there++
 		}
 	}
