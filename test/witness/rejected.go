@@ -77,10 +77,23 @@ func (e evidence) outrun(rejected Life) bool {
 	if e.disturbed(e.eni(rejected), e.repairing(at), at.Add(beside)) || e.lagged(bound, at) {
 		return true
 	}
+	from := e.unheard(bound).Add(-beside)
 	return slices.ContainsFunc(e.pods, func(l Life) bool {
 		if l.Node != rejected.Node || l.Bound == 0 || l.Scheduler == e.world.scheduler {
 			return false
 		}
-		return e.clock.NotBefore(l.Bound).Sub(bound).Abs() <= beside
+		other := e.clock.NotBefore(l.Bound)
+		return !other.Before(from) && other.Sub(bound) <= beside
 	})
+}
+
+// unheard is since when whoever bound a pod at a time may have heard of nothing.
+func (e evidence) unheard(bound time.Time) time.Time {
+	since := bound
+	for _, n := range e.notes {
+		if n.Hinders > 0 && n.At.Before(since) && n.At.Add(n.Hinders+beside).After(bound) {
+			since = n.At
+		}
+	}
+	return since
 }

@@ -59,8 +59,7 @@ func (w *worker) reject(v verdict) {
 // run leads a pod that was admitted, or has ended before, to its end. Each step is over as
 // soon as the pod is deleted, or somebody writes that it has ended.
 func (w *worker) run() {
-	if !over(w.latest()) && w.sandbox() == nil && w.start() {
-		s := w.k.m.sandboxes.start(w.latest())
+	if s := w.running(); s != nil {
 		w.report.publish(runningStatus(s.address, w.k.m.node.hostIP()))
 	}
 	switch {
@@ -75,6 +74,21 @@ func (w *worker) run() {
 		w.stop()
 	}
 	w.removeOnceDeleted()
+}
+
+// running is the sandbox of a pod that is to run: that of an earlier life of the kubelet,
+// which may not have told of it, or else it is started. nil: the pod has ended before.
+func (w *worker) running() *sandbox {
+	if over(w.latest()) {
+		return nil
+	}
+	if s := w.sandbox(); s != nil {
+		return s
+	}
+	if !w.start() {
+		return nil
+	}
+	return w.k.m.sandboxes.start(w.latest())
 }
 
 func (w *worker) sandbox() *sandbox { return w.k.m.sandboxes.of(w.uid) }
