@@ -30,6 +30,7 @@ func (s *system) heal(end func()) {
 	s.undoAll()
 	s.effects.Wait()
 	s.undoAll()
+	s.sweep()
 	s.endJobs()
 	x := s.settings
 	x.Off, x.Junk = false, ""

@@ -122,6 +122,7 @@ func (s *system) removeNode(name string, collected time.Duration) {
 	s.note(witness.Note{Text: name + " is deleted", Node: name})
 	delete(s.machines, name)
 	m.kubelet.Stop()
+	m.kubelet.Wait()
 	for _, l := range m.links {
 		s.forgetLink(l)
 	}
@@ -137,6 +138,25 @@ func (s *system) removeNode(name string, collected time.Duration) {
 func (s *system) deleteNode(name string) {
 	// It may not have registered yet, or somebody else has deleted it.
 	_ = s.server.Nodes().Delete(types.NamespacedName{Name: name}, apiserver.Deletion{})
+}
+
+// sweep deletes the Nodes without an instance, as cloud-controller-manager does: one that a
+// kubelet had registered late, or whose name another instance has by now. The kubelet of
+// that one registers then (controllers/nodelifecycle/node_lifecycle_controller.go).
+func (s *system) sweep() {
+	for _, n := range s.server.Nodes().List() {
+		m := s.machines[n.Name]
+		if m != nil && strings.HasSuffix(n.Spec.ProviderID, "/"+m.instance) {
+			continue
+		}
+		s.deleteNode(n.Name)
+		for _, p := range s.podsOn(n.Name) {
+			s.deletePod(p.Name, apiserver.Deletion{UID: p.UID, Grace: apiserver.Force()})
+		}
+		if m != nil {
+			s.restartKubelet(m)
+		}
+	}
 }
 
 // podsOn are the pods of a node.

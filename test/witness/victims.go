@@ -71,9 +71,13 @@ func (e evidence) crowded(node string, revision int64) bool {
 		return false
 	}
 	there := 0
+	soon := e.clock.NotBefore(revision).Add(heard) // what is bound by then the scheduler may have assumed there already
 	for _, l := range e.pods {
-		waits := l.Nominated && (l.Bound == 0 || l.Bound > revision) && l.Created <= revision
-		if !e.knownToHaveEnded(l, revision) && (l.Node == node && l.Bound > 0 && l.Bound <= revision || waits) {
+		if l.Created > revision || e.knownToHaveEnded(l, revision) {
+			continue
+		}
+		bound := l.Bound > 0 && (l.Bound <= revision || e.clock.NotBefore(l.Bound).Before(soon))
+		if bound && l.Node == node || !bound && l.Nominated {
 			there++
 		}
 	}
