@@ -81,10 +81,11 @@ func TestBook(t *testing.T) {
 			if got := b.remaining(); got != test.remaining {
 				t.Errorf("%d addresses remain, want %d", got, test.remaining)
 			}
-			var found string
+			var texts []string
 			for _, x := range b.compare(shown, advertising(b.asked+max(0, b.remaining()))) {
-				found += x.text + "\n"
+				texts = append(texts, x.text)
 			}
+			found := strings.Join(texts, "\n")
 			if test.want == "" && found != "" || !strings.Contains(found, test.want) {
 				t.Errorf("found %q, want %q", found, test.want)
 			}

@@ -43,8 +43,7 @@ func (e evidence) rejected() (found []Violation) {
 // ago the longer Slotwise was hindered, or nobody led.
 func (e evidence) repairing(at time.Time) time.Time {
 	since := at.Add(-repair)
-	for i := len(e.notes) - 1; i >= 0; i-- {
-		n := e.notes[i]
+	for _, n := range slices.Backward(e.notes) {
 		end := n.At.Add(n.Hinders)
 		if n.Harm {
 			end = n.At.Add(takeover)

@@ -163,7 +163,7 @@ func TestTrace(t *testing.T) {
 		})
 		return trace
 	}
-	if run(time.Second) != run(time.Second) {
+	if first, second := run(time.Second), run(time.Second); first != second {
 		t.Error("two equal runs have two traces")
 	}
 	if run(time.Second) == run(2*time.Second) {

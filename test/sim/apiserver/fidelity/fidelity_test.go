@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"testing"
 	"time"
 
@@ -106,7 +107,7 @@ func phase(name string, to corev1.PodPhase) step {
 func remove(name string, d apiserver.Deletion) step {
 	grace := "its own"
 	if d.Grace != nil {
-		grace = fmt.Sprint(*d.Grace)
+		grace = strconv.FormatInt(*d.Grace, 10)
 	}
 	return step{fmt.Sprintf("delete %s with %s s (%s%s)", name, grace, d.UID, d.Version), name,
 		func(ctx context.Context, s system) error { return s.remove(ctx, name, d) }}
@@ -205,7 +206,7 @@ func objects(ctx context.Context, s system) (told []string) {
 		note(what, err)
 	}
 	advertise := func(what string, total int) {
-		err := s.nodes.Advertise(ctx, name, kube.Advert{Resource: vpc.Resource, Total: total, Annotations: map[string]string{"slotwise.dev/x": fmt.Sprint(total)}})
+		err := s.nodes.Advertise(ctx, name, kube.Advert{Resource: vpc.Resource, Total: total, Annotations: map[string]string{"slotwise.dev/x": strconv.Itoa(total)}})
 		shown := "none"
 		if n, missing := s.node(ctx, name); missing == nil {
 			capacity, allocatable := n.Status.Capacity[vpc.Resource], n.Status.Allocatable[vpc.Resource]

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,17 +101,18 @@ func (s system) state(ctx context.Context, pod string) string {
 }
 
 func describe(p *corev1.Pod) string {
-	text := fmt.Sprintf("on %q with %q, %s", p.Spec.NodeName, p.Annotations[vpc.Annotation], p.Status.Phase)
+	var text strings.Builder
+	fmt.Fprintf(&text, "on %q with %q, %s", p.Spec.NodeName, p.Annotations[vpc.Annotation], p.Status.Phase)
 	if p.DeletionTimestamp != nil {
-		text += fmt.Sprintf(", deleted with %d s", *p.DeletionGracePeriodSeconds)
+		fmt.Fprintf(&text, ", deleted with %d s", *p.DeletionGracePeriodSeconds)
 	}
 	if n := p.Status.NominatedNodeName; n != "" {
-		text += ", nominated to " + n
+		text.WriteString(", nominated to " + n)
 	}
 	for _, c := range p.Status.Conditions {
-		text += fmt.Sprintf(", %s %s", c.Type, c.Status)
+		fmt.Fprintf(&text, ", %s %s", c.Type, c.Status)
 	}
-	return text
+	return text.String()
 }
 
 // follow watches the bound pods from now on. The function that it returns tells what came.
