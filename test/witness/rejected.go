@@ -28,7 +28,7 @@ const (
 // does not.
 func (e evidence) rejected() (found []Violation) {
 	for _, l := range e.pods {
-		if l.Rejected == "" || strings.HasPrefix(l.Rejected, "OutOfpods:") || l.Scheduler != e.world.scheduler || e.outrun(l) {
+		if l.Rejected == "" || strings.HasPrefix(l.Rejected, "OutOfpods:") || l.Scheduler != e.cluster.scheduler || e.outrun(l) {
 			continue
 		}
 		found = append(found, Violation{
@@ -77,7 +77,7 @@ func (e evidence) outrun(rejected Life) bool {
 		return true
 	}
 	return slices.ContainsFunc(e.pods, func(l Life) bool {
-		if l.Node != rejected.Node || l.Bound == 0 || l.Scheduler == e.world.scheduler {
+		if l.Node != rejected.Node || l.Bound == 0 || l.Scheduler == e.cluster.scheduler {
 			return false
 		}
 		return e.clock.NotBefore(l.Bound).Sub(bound).Abs() <= beside

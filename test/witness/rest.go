@@ -61,7 +61,7 @@ func (w *Witness) Rest(state State, s Settings) (found []Violation) {
 			found = append(found, Violation{Kind: SlotLost, Text: n.Name + ": " + x.text, ENI: b.eni.ID, Address: x.address, At: time.Now()})
 		}
 	}
-	for _, text := range now.stuck(remaining, w.world.scheduler) {
+	for _, text := range now.stuck(remaining, w.cluster.scheduler) {
 		lost("", text)
 	}
 	return found
@@ -75,14 +75,14 @@ func (w *Witness) scene(state State, s Settings) *scene {
 		return told
 	}
 	interfaces := w.ec2.Interfaces()
-	world := w.known()
-	for name := range world.homes {
-		eni := world.interfaceOf(name, time.Now())
+	known := w.known()
+	for name := range known.homes {
+		eni := known.interfaceOf(name, time.Now())
 		if i := slices.IndexFunc(interfaces, func(i ec2sim.Interface) bool { return i.ID == eni }); i >= 0 {
 			now.interfaces[name] = interfaces[i]
 		}
 	}
-	for id, cidr := range world.cidr {
+	for id, cidr := range known.cidr {
 		now.rooms[id] = roomOf(cidr, interfaces)
 	}
 	return now

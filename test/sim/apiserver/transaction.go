@@ -65,7 +65,7 @@ func (t transaction) create(k Kind, o Object) (Object, error) {
 		}
 		return nil, err
 	}
-	// The system's own fields are wiped and filled: k8s.io/apiserver v0.37.2,
+	// The server's own fields are wiped and filled: k8s.io/apiserver v0.37.2,
 	// pkg/registry/rest/meta.go.
 	o.SetUID(types.UID(string(k) + "-" + strconv.FormatUint(number, 10)))
 	o.SetCreationTimestamp(metav1.NewTime(time.Now().Truncate(time.Second)))

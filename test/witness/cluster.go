@@ -26,9 +26,9 @@ type Clock interface {
 	NotAfter(revision int64) (time.Time, bool)
 }
 
-// world is which interface and which subnet a node has. Two nodes may have the same
-// interface, and a node another one than before.
-type world struct {
+// cluster is what the witness was told of nodes, their interfaces and their subnets. Two
+// nodes may have the same interface, and a node another one than before.
+type cluster struct {
 	homes  map[string][]home       // by node, in the order of time
 	subnet map[string]string       // by ENI
 	kind   map[string]string       // instance type, by ENI
@@ -44,8 +44,8 @@ type home struct {
 	eni   string
 }
 
-func newWorld(scheduler string) world {
-	return world{
+func newCluster(scheduler string) cluster {
+	return cluster{
 		homes: map[string][]home{}, subnet: map[string]string{}, kind: map[string]string{}, cidr: map[string]netip.Prefix{},
 		pods:      map[string]int{},
 		scheduler: scheduler,
@@ -54,8 +54,8 @@ func newWorld(scheduler string) world {
 
 // interfaceOf is the interface of a node at a time; that of its beginning where the time
 // is before that, and empty where the node is not known.
-func (w world) interfaceOf(node string, at time.Time) (eni string) {
-	for i, h := range w.homes[node] {
+func (c cluster) interfaceOf(node string, at time.Time) (eni string) {
+	for i, h := range c.homes[node] {
 		if i == 0 || !h.since.After(at) {
 			eni = h.eni
 		}
@@ -64,7 +64,7 @@ func (w world) interfaceOf(node string, at time.Time) (eni string) {
 }
 
 // settle makes an interface that of a node from a time on.
-func (w world) settle(node string, eni ec2sim.Interface, since time.Time) {
-	w.homes[node] = append(w.homes[node], home{since, eni.ID})
-	w.subnet[eni.ID], w.kind[eni.ID] = eni.Subnet, eni.Type
+func (c cluster) settle(node string, eni ec2sim.Interface, since time.Time) {
+	c.homes[node] = append(c.homes[node], home{since, eni.ID})
+	c.subnet[eni.ID], c.kind[eni.ID] = eni.Subnet, eni.Type
 }
