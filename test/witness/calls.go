@@ -88,9 +88,9 @@ func rangesOf(c ec2sim.Call) (named []netip.Prefix) {
 
 // subnetOf is the subnet that a range is in.
 func (e evidence) subnetOf(what netip.Prefix) string {
-	for id, cidr := range e.cluster.cidr {
-		if cidr.Contains(what.Addr()) {
-			return id
+	for _, s := range e.subnets {
+		if s.CIDR.Contains(what.Addr()) {
+			return s.ID
 		}
 	}
 	return ""

@@ -1,17 +1,17 @@
 package witness
 
 import (
-	"net/netip"
 	"time"
 
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
-// EC2 is what is known of the interfaces: the simulated EC2's exact record.
+// EC2 is what is known of subnets and interfaces: the simulated EC2's exact record.
 type EC2 interface {
 	Changes() []ec2sim.Change
 	Calls() []ec2sim.Call
 	Interfaces() []ec2sim.Interface
+	Subnets() []ec2sim.Subnet
 	// Check compares EC2's own books.
 	Check() error
 }
@@ -26,14 +26,13 @@ type Clock interface {
 	NotAfter(revision int64) (time.Time, bool)
 }
 
-// cluster is what the witness was told of nodes, their interfaces and their subnets. Two
-// nodes may have the same interface, and a node another one than before.
+// cluster is what the witness was told of nodes and their interfaces. Two nodes may have
+// the same interface, and a node another one than before.
 type cluster struct {
-	homes  map[string][]home       // by node, in the order of time
-	subnet map[string]string       // by ENI
-	kind   map[string]string       // instance type, by ENI
-	cidr   map[string]netip.Prefix // by subnet
-	pods   map[string]int          // max-pods, by node, where it is less than there may be addresses
+	homes  map[string][]home // by node, in the order of time
+	subnet map[string]string // by ENI
+	kind   map[string]string // instance type, by ENI
+	pods   map[string]int    // max-pods, by node, where it is less than there may be addresses
 	// scheduler is the one that binds through the extender.
 	scheduler string
 }
@@ -46,7 +45,7 @@ type home struct {
 
 func newCluster(scheduler string) cluster {
 	return cluster{
-		homes: map[string][]home{}, subnet: map[string]string{}, kind: map[string]string{}, cidr: map[string]netip.Prefix{},
+		homes: map[string][]home{}, subnet: map[string]string{}, kind: map[string]string{},
 		pods:      map[string]int{},
 		scheduler: scheduler,
 	}

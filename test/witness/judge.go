@@ -68,6 +68,7 @@ type evidence struct {
 	pods    []Life
 	changes []ec2sim.Change
 	calls   []ec2sim.Call
+	subnets []ec2sim.Subnet
 	notes   []Note
 	// preemptors is who preempted a pod, by the pod preempted, where it is known.
 	preemptors map[types.UID]types.UID

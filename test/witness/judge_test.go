@@ -54,7 +54,6 @@ var (
 // twoNodes is a cluster of two nodes in one subnet, which take prefixes.
 func twoNodes() cluster {
 	c := newCluster("ours")
-	c.cidr["subnet"] = netip.MustParsePrefix("10.0.0.0/24")
 	c.settle("node-1", ec2sim.Interface{ID: eni, Subnet: "subnet", Type: "t3.small"}, at(0))
 	c.settle("node-2", ec2sim.Interface{ID: otherENI, Subnet: "subnet", Type: "t3.small"}, at(0))
 	return c
@@ -336,7 +335,7 @@ func TestJudge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			found := judge(evidence{
 				clock: newClock(), pods: test.pods, changes: test.changes, calls: test.calls, notes: test.notes, now: at(150),
-				cluster: twoNodes(),
+				cluster: twoNodes(), subnets: []ec2sim.Subnet{{ID: "subnet", CIDR: netip.MustParsePrefix("10.0.0.0/24")}},
 			})
 			var got []Kind
 			for _, v := range found {

@@ -14,7 +14,6 @@ package witness
 
 import (
 	"maps"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -100,13 +99,6 @@ func (w *Witness) MaxPods(name string, pods int) {
 	w.cluster.pods[name] = pods
 }
 
-// Subnet tells the witness of a subnet, before there are nodes in it.
-func (w *Witness) Subnet(id string, cidr netip.Prefix) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.cluster.cidr[id] = cidr
-}
-
 // Note writes down what was done to the system, for the histories and for what
 // is to be excused.
 func (w *Witness) Note(n Note) {
@@ -151,20 +143,19 @@ func (w *Witness) Excused() (n int) {
 
 func (w *Witness) evidence() evidence {
 	e := evidence{
-		clock: w.clock, pods: w.pods.lives(), changes: w.ec2.Changes(), calls: w.ec2.Calls(),
+		clock: w.clock, pods: w.pods.lives(), changes: w.ec2.Changes(), calls: w.ec2.Calls(), subnets: w.ec2.Subnets(),
 		notes: w.Notes(), cluster: w.known(), now: time.Now(),
 	}
 	e.preemptors = w.preemptors(e.pods)
 	return e
 }
 
-// known copies what is known of nodes and subnets.
+// known copies what is known of nodes.
 func (w *Witness) known() cluster {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	all := w.cluster
-	all.homes, all.subnet, all.kind, all.cidr = maps.Clone(all.homes), maps.Clone(all.subnet), maps.Clone(all.kind), maps.Clone(all.cidr)
-	all.pods = maps.Clone(all.pods)
+	all.homes, all.subnet, all.kind, all.pods = maps.Clone(all.homes), maps.Clone(all.subnet), maps.Clone(all.kind), maps.Clone(all.pods)
 	return all
 }
 

@@ -66,7 +66,6 @@ func newWorld(t *testing.T) world {
 		t.Fatal(err)
 	}
 	w.eni = eni.ID
-	w.Subnet("subnet", prefix("10.0.0.0/24"))
 	w.Node("node", eni)
 	return w
 }
