@@ -88,10 +88,13 @@ func TestOn(t *testing.T) {
 			if diff := cmp.Diff(c.other, other); diff != "" {
 				t.Errorf("the object that shows another allocator differs (-want +got):\n%s", diff)
 			}
-			if text := s.Other.String(); c.other != nil && !(strings.Contains(text, c.other.Kind+" "+c.other.Namespace+"/"+c.other.Name) && strings.HasSuffix(text, " to turn Slotwise on.")) {
+			switch text := s.Other.String(); {
+			case c.other == nil:
+				if text != "" {
+					t.Errorf("%q is said of no other allocator", text)
+				}
+			case !strings.Contains(text, c.other.Kind+" "+c.other.Namespace+"/"+c.other.Name), !strings.HasSuffix(text, " to turn Slotwise on."):
 				t.Errorf("%q does not name the %s and what to do", text, c.other.Kind)
-			} else if c.other == nil && text != "" {
-				t.Errorf("%q is said of no other allocator", text)
 			}
 		})
 	}

@@ -142,7 +142,7 @@ func (f forecast) needed(wanted []types.UID) []types.UID {
 		q, _ := group.Get(y)
 		return cmp.Or(cmp.Compare(p.Priority, q.Priority), q.Created.Compare(p.Created), cmp.Compare(y, x))
 	})
-	for i := len(needed) - 1; i >= 0; i-- {
+	for i := range slices.Backward(needed) {
 		if fewer := slices.Delete(slices.Clone(needed), i, i+1); f.comes(fewer) {
 			needed = fewer
 		}

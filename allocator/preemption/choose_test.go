@@ -129,7 +129,7 @@ func TestChooseAfterADeletedPod(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(pods.NewIndex(), "a", victim("a1", 0))
 			n.outlook.Remaining = 1
-			s := New(func(_ context.Context, pod capacity.Pod) (bool, error) { return c.pending, c.err })
+			s := New(func(context.Context, capacity.Pod) (bool, error) { return c.pending, c.err })
 			s.Expect(capacity.Pod{UID: "other", Priority: 100}, []Node{n}, now)
 			chosen, _ := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a1")}, now.Add(time.Millisecond))
 			if !slices.Equal(chosen.Victims, c.want) {

@@ -39,16 +39,11 @@ const (
 	Windows = string(corev1.Windows)
 )
 
-// FormatAddress returns the value of Annotation for an IPv4 address. bits is
-// the length of the mask that the CNI plugin gives the pod's endpoint: 32 for
-// an address out of a prefix, the subnet's mask length for a secondary IP.
-func FormatAddress(addr netip.Addr, bits int) string {
-	return netip.PrefixFrom(addr, bits).String()
-}
-
 // ParseAddress reads a value of Annotation. It is strict: exactly one IPv4
-// address with a mask length, in the one spelling that FormatAddress gives it.
-// Host bits are kept, so Addr of the result is the pod's address.
+// address with a mask length, in the one spelling that String of the result gives it.
+// The length is that of the mask which the CNI plugin gives the pod's endpoint: 32 for
+// an address out of a prefix, the subnet's for a secondary IP. Host bits are kept, so
+// Addr of the result is the pod's address.
 func ParseAddress(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	if err != nil || !p.Addr().Is4() {

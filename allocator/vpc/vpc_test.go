@@ -5,23 +5,6 @@ import (
 	"testing"
 )
 
-func TestFormatAddress(t *testing.T) {
-	for name, tc := range map[string]struct {
-		addr string
-		bits int
-		want string
-	}{
-		"out of a prefix": {addr: "10.0.1.17", bits: 32, want: "10.0.1.17/32"},
-		"secondary IP":    {addr: "10.0.1.17", bits: 19, want: "10.0.1.17/19"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := FormatAddress(netip.MustParseAddr(tc.addr), tc.bits); got != tc.want {
-				t.Errorf("FormatAddress(%s, %d) = %q, want %q", tc.addr, tc.bits, got, tc.want)
-			}
-		})
-	}
-}
-
 func TestParseAddress(t *testing.T) {
 	for name, tc := range map[string]struct {
 		in   string
@@ -71,7 +54,7 @@ func FuzzParseAddress(f *testing.F) {
 		if !p.IsValid() || !p.Addr().Is4() {
 			t.Fatalf("ParseAddress(%q) accepted %v, which is no IPv4 address with a mask", s, p)
 		}
-		if again := FormatAddress(p.Addr(), p.Bits()); again != s {
+		if again := p.String(); again != s {
 			t.Fatalf("ParseAddress(%q) accepted a second spelling of %q", s, again)
 		}
 	})

@@ -64,8 +64,8 @@ func run(ctx context.Context, c flags) error {
 	if err != nil {
 		return err
 	}
+	addWebhook(mgr, policy, read, c)
 	if err := errors.Join(
-		addWebhook(mgr, policy, read, c),
 		addLeaderLabel(ctx, mgr, kube, c),
 		addHealth(mgr, source),
 		mgr.Add(everywhere(func(ctx context.Context) error {

@@ -146,7 +146,7 @@ func newExtender(a *allocator.Allocator, mutual *tls.Config, c flags) (*extender
 	})
 }
 
-func addWebhook(mgr ctrl.Manager, p policy.Policy, read *config.Reader, c flags) error {
+func addWebhook(mgr ctrl.Manager, p policy.Policy, read *config.Reader, c flags) {
 	webhook.Register(mgr.GetWebhookServer(), mgr.GetScheme(), webhook.Options{
 		Besides:       p.Besides(),
 		SchedulerName: c.schedulerName,
@@ -155,5 +155,4 @@ func addWebhook(mgr ctrl.Manager, p policy.Policy, read *config.Reader, c flags)
 			return s.On(), err
 		},
 	})
-	return nil
 }

@@ -10,7 +10,6 @@ import (
 
 	"slotwise.dev/slotwise/allocator/ledger"
 	"slotwise.dev/slotwise/allocator/settings"
-	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
@@ -113,10 +112,11 @@ func (n *node) trim(p *pool, want int) {
 // format is the annotation of an address: a secondary IP has the subnet's mask,
 // which is a /20 in every test environment.
 func (n *node) format(a netip.Addr, k ledger.Kind) string {
+	bits := 20
 	if k == ledger.Prefix {
-		return vpc.FormatAddress(a, 32)
+		bits = a.BitLen()
 	}
-	return vpc.FormatAddress(a, 20)
+	return netip.PrefixFrom(a, bits).String()
 }
 
 // cool lets the addresses of ended pods rest, and those that have rested be free.

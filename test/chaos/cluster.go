@@ -58,7 +58,6 @@ var mix = []struct{ instanceType, subnet string }{
 // build makes subnets and nodes.
 func (c *chaos) build(ctx context.Context) error {
 	for id, cidr := range subnets {
-		c.Subnet(id, cidr)
 		if id == testenv.Subnet {
 			continue
 		}

@@ -117,7 +117,7 @@ func (e *env) stop(well bool) error {
 		errs = append(errs, errors.New("a test failed"))
 	}
 	for _, v := range found {
-		if v.Kind != witness.BoundBare && v.Broken() && !lacksRoom(v) { // of the first tests decide: see namespace
+		if v.Kind != witness.BoundBare && v.Broken() { // of the first tests decide: see namespace
 			errs = append(errs, errors.New(e.witness.History(v, e.began)))
 		}
 	}
@@ -126,11 +126,6 @@ func (e *env) stop(well bool) error {
 		return e.Fail(err)
 	}
 	return e.Stop()
-}
-
-// lacksRoom says that a call found no room: tests fill subnets behind Slotwise's back.
-func lacksRoom(v witness.Violation) bool {
-	return v.Kind == witness.CallFailed && strings.Contains(v.Text, "EC2 answered Insufficient")
 }
 
 // prefixMode are the settings of an environment in prefix mode. Without them it is in

@@ -140,6 +140,22 @@ func (s *Server) Interfaces() []Interface {
 	return all
 }
 
+// Subnets lists all subnets by id, with their reservations.
+func (s *Server) Subnets() []Subnet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]Subnet, 0, len(s.model.subnets))
+	for _, x := range s.model.subnets {
+		subnet := Subnet{ID: x.id, Zone: x.zone, CIDR: x.space.cidr}
+		for _, r := range x.reservations {
+			subnet.Reservations = append(subnet.Reservations, Reservation{CIDR: r.cidr, Kind: r.kind})
+		}
+		all = append(all, subnet)
+	}
+	slices.SortFunc(all, func(a, b Subnet) int { return strings.Compare(a.ID, b.ID) })
+	return all
+}
+
 // Changes lists every change of what interfaces hold, oldest first.
 func (s *Server) Changes() []Change {
 	s.mu.Lock()

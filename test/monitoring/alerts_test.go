@@ -127,7 +127,7 @@ var cases = map[string]struct {
 		series: map[string]string{`slotwise_addresses_lost_total{pod="a"}`: "0x9 5x65"},
 		want:   map[string]firing{"SlotwiseAddressLost": {10, 23, "Live pods have lost their address."}},
 	},
-	"another hand changes an interface": {
+	"another client changes an interface": {
 		series: map[string]string{`slotwise_ledger_corrected_total{pod="a"}`: "2x9 3x65"},
 		want:   map[string]firing{"SlotwiseLedgerCorrected": {10, 23, "A network interface differed from its ledger."}},
 	},

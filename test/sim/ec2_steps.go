@@ -3,6 +3,7 @@ package sim
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"slotwise.dev/slotwise/test/ec2sim"
 	"slotwise.dev/slotwise/test/sim/ec2"
@@ -123,15 +124,15 @@ func (s *system) othersOccupy(x history.Step) {
 }
 
 func textOf(slots ec2sim.Slots) string {
-	text := ""
+	var words []string
 	for _, a := range slots.Addresses {
-		text += " " + a.String()
+		words = append(words, a.String())
 	}
 	for _, p := range slots.Prefixes {
-		text += " " + p.String()
+		words = append(words, p.String())
 	}
-	if text == "" {
+	if len(words) == 0 {
 		return "nothing"
 	}
-	return text[1:]
+	return strings.Join(words, " ")
 }

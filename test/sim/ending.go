@@ -66,8 +66,9 @@ func (s *system) slack(step history.Step) time.Duration {
 		return time.Minute
 	case history.Create:
 		return time.Duration(step.Count) * 100 * time.Millisecond
+	default:
+		return 0
 	}
-	return 0
 }
 
 // rest waits until nothing is lost, and returns what is after a while.

@@ -153,7 +153,7 @@ func (s *system) otherAllocator(x history.Step) {
 
 func (s *system) unlabel(x history.Step) {
 	label := func(os string) {
-		s.note(witness.Note{Text: fmt.Sprintf("the system of %s is %q", x.On, os), Node: x.On})
+		s.note(witness.Note{Text: fmt.Sprintf("the operating system of %s is %q", x.On, os), Node: x.On})
 		s.changeNode(x.On, func(n *corev1.Node) {
 			if os == "" {
 				delete(n.Labels, corev1.LabelOSStable)

@@ -98,7 +98,6 @@ func newSystem(ctx context.Context, h history.History, o Options) *system {
 	}})
 	s.judge = judge.New(s.server, s.cloud, namespace, ours)
 	for _, x := range h.Cluster.Subnets {
-		s.judge.Subnet(x.ID, x.CIDR)
 		if err := s.cloud.AddSubnet(x.ID, zone, x.CIDR); err != nil {
 			panic(err)
 		}

@@ -43,7 +43,8 @@ type played struct {
 // Quiet has a process that plays histories keep to itself what the libraries tell.
 func Quiet() {
 	klog.SetLogger(logr.Discard())
-	utilruntime.ErrorHandlers = nil // one of them knows when the last error was, in whatever bubble
+	// One of them knows when the last error was, in whatever bubble.
+	utilruntime.ErrorHandlers = nil //nolint:reassign // the list is how a program chooses them
 	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(400)
 }

@@ -81,10 +81,11 @@ func TestBook(t *testing.T) {
 			if got := b.remaining(); got != test.remaining {
 				t.Errorf("%d addresses remain, want %d", got, test.remaining)
 			}
-			var found string
+			var texts []string
 			for _, x := range b.compare(shown, advertising(b.asked+max(0, b.remaining()))) {
-				found += x.text + "\n"
+				texts = append(texts, x.text)
 			}
+			found := strings.Join(texts, "\n")
 			if test.want == "" && found != "" || !strings.Contains(found, test.want) {
 				t.Errorf("found %q, want %q", found, test.want)
 			}
@@ -163,18 +164,24 @@ func advertising(n int) *corev1.Node {
 
 func TestRoom(t *testing.T) {
 	cidr := netip.MustParsePrefix("10.0.0.0/26") // four blocks, the first and last of which are Amazon's in part
+	reserved := func(kind ec2sim.ReservationKind) []ec2sim.Reservation {
+		return []ec2sim.Reservation{{CIDR: netip.MustParsePrefix("10.0.0.16/28"), Kind: kind}}
+	}
 	for name, test := range map[string]struct {
-		interfaces []ec2sim.Interface
-		want       room
+		interfaces   []ec2sim.Interface
+		reservations []ec2sim.Reservation
+		want         room
 	}{
 		"empty":                   {want: room{addresses: 59, prefixes: 2}},
-		"an address in a block":   {[]ec2sim.Interface{{Primary: netip.MustParseAddr("10.0.0.20")}}, room{addresses: 58, prefixes: 1}},
-		"a prefix":                {[]ec2sim.Interface{{Slots: ec2sim.Slots{Prefixes: blocks("10.0.0.32/28")}}}, room{addresses: 43, prefixes: 1}},
-		"a secondary IP":          {[]ec2sim.Interface{{Slots: ec2sim.Slots{Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.5")}}}}, room{addresses: 58, prefixes: 2}},
-		"all of another's subnet": {[]ec2sim.Interface{{Slots: ec2sim.Slots{Prefixes: blocks("10.1.0.32/28")}}}, room{addresses: 59, prefixes: 2}},
+		"reserved for prefixes":   {reservations: reserved(ec2sim.ReservedForPrefixes), want: room{addresses: 43, prefixes: 2}},
+		"reserved explicitly":     {reservations: reserved(ec2sim.ReservedExplicit), want: room{addresses: 43, prefixes: 1}},
+		"an address in a block":   {interfaces: []ec2sim.Interface{{Primary: netip.MustParseAddr("10.0.0.20")}}, want: room{addresses: 58, prefixes: 1}},
+		"a prefix":                {interfaces: []ec2sim.Interface{{Slots: ec2sim.Slots{Prefixes: blocks("10.0.0.32/28")}}}, want: room{addresses: 43, prefixes: 1}},
+		"a secondary IP":          {interfaces: []ec2sim.Interface{{Slots: ec2sim.Slots{Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.5")}}}}, want: room{addresses: 58, prefixes: 2}},
+		"all of another's subnet": {interfaces: []ec2sim.Interface{{Slots: ec2sim.Slots{Prefixes: blocks("10.1.0.32/28")}}}, want: room{addresses: 59, prefixes: 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := roomOf(cidr, test.interfaces); got != test.want {
+			if got := roomOf(ec2sim.Subnet{CIDR: cidr, Reservations: test.reservations}, test.interfaces); got != test.want {
 				t.Errorf("room for %+v, want %+v", got, test.want)
 			}
 		})

@@ -36,11 +36,11 @@ func refused(c ec2sim.Call) bool {
 }
 
 // excused says that a refused call rested on what nobody could know in time: its
-// subnet or its interface had just been changed by another hand, by a call whose
+// subnet or its interface had just been changed by another client, by a call whose
 // answer was lost, or by a process that led before this one; or another account uses its
 // subnet, too.
 func (e evidence) excused(refused ec2sim.Call) bool {
-	if e.hidden(e.world.subnet[refused.ENI], refused.Start) && aboutSubnet(refused) {
+	if e.hidden(e.cluster.subnet[refused.ENI], refused.Start) && aboutSubnet(refused) {
 		return true
 	}
 	led := e.ledSince(refused.Start)
@@ -73,7 +73,7 @@ func aboutSubnet(refused ec2sim.Call) bool {
 func (e evidence) concerns(c ec2sim.Change, refused ec2sim.Call) bool {
 	switch refused.Code {
 	case ec2sim.CodeInsufficientBlocks, ec2sim.CodeInsufficientAddresses:
-		return e.subnetOf(c.Range) == e.world.subnet[refused.ENI]
+		return e.subnetOf(c.Range) == e.cluster.subnet[refused.ENI]
 	}
 	return c.ENI == refused.ENI || slices.ContainsFunc(rangesOf(refused), c.Range.Overlaps)
 }
@@ -88,9 +88,9 @@ func rangesOf(c ec2sim.Call) (named []netip.Prefix) {
 
 // subnetOf is the subnet that a range is in.
 func (e evidence) subnetOf(what netip.Prefix) string {
-	for id, cidr := range e.world.cidr {
-		if cidr.Contains(what.Addr()) {
-			return id
+	for _, s := range e.subnets {
+		if s.CIDR.Contains(what.Addr()) {
+			return s.ID
 		}
 	}
 	return ""

@@ -150,5 +150,5 @@ func (e evidence) mode(eni string, from, to time.Time) (prefixes, settled bool) 
 		}
 		prefixes = *n.Prefixes
 	}
-	return prefixes && nitro(e.world.kind[eni]), settled
+	return prefixes && nitro(e.cluster.kind[eni]), settled
 }

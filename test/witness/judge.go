@@ -68,10 +68,11 @@ type evidence struct {
 	pods    []Life
 	changes []ec2sim.Change
 	calls   []ec2sim.Call
+	subnets []ec2sim.Subnet
 	notes   []Note
 	// preemptors is who preempted a pod, by the pod preempted, where it is known.
 	preemptors map[types.UID]types.UID
-	world      world
+	cluster    cluster
 	now        time.Time
 }
 
@@ -85,7 +86,7 @@ func judge(e evidence) []Violation {
 // bare finds pods that were bound through the extender without an address.
 func (e evidence) bare() (found []Violation) {
 	for _, l := range e.pods {
-		if l.Bare > 0 && l.Scheduler == e.world.scheduler {
+		if l.Bare > 0 && l.Scheduler == e.cluster.scheduler {
 			found = append(found, Violation{
 				Kind: BoundBare, Pod: l.Name, At: e.clock.NotBefore(l.Bare), ENI: e.eni(l),
 				Text: fmt.Sprintf("%s was bound to %s without an address", l.Name, l.Node),
@@ -184,12 +185,12 @@ func (e evidence) thawedBefore(from, to time.Time) bool {
 // times.
 func (e evidence) disturbed(eni string, from, to time.Time) bool {
 	return slices.ContainsFunc(e.notes, func(n Note) bool {
-		return n.Node != "" && n.At.After(from) && n.At.Before(to) && e.world.interfaceOf(n.Node, n.At) == eni
+		return n.Node != "" && n.At.After(from) && n.At.Before(to) && e.cluster.interfaceOf(n.Node, n.At) == eni
 	})
 }
 
 // eni is the interface that the node of a pod had when the pod came to it, or else when it
 // got its address: it may have come before its node.
 func (e evidence) eni(l Life) string {
-	return e.world.interfaceOf(l.Node, e.clock.NotBefore(max(l.Bound, l.From)))
+	return e.cluster.interfaceOf(l.Node, e.clock.NotBefore(max(l.Bound, l.From)))
 }

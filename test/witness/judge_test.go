@@ -51,13 +51,12 @@ var (
 	block   = netip.MustParsePrefix("10.0.0.16/28")
 )
 
-// twoNodes is a world of two nodes in one subnet, which take prefixes.
-func twoNodes() world {
-	w := newWorld("ours")
-	w.cidr["subnet"] = netip.MustParsePrefix("10.0.0.0/24")
-	w.settle("node-1", ec2sim.Interface{ID: eni, Subnet: "subnet", Type: "t3.small"}, at(0))
-	w.settle("node-2", ec2sim.Interface{ID: otherENI, Subnet: "subnet", Type: "t3.small"}, at(0))
-	return w
+// twoNodes is a cluster of two nodes in one subnet, which take prefixes.
+func twoNodes() cluster {
+	c := newCluster("ours")
+	c.settle("node-1", ec2sim.Interface{ID: eni, Subnet: "subnet", Type: "t3.small"}, at(0))
+	c.settle("node-2", ec2sim.Interface{ID: otherENI, Subnet: "subnet", Type: "t3.small"}, at(0))
+	return c
 }
 
 // life is a pod that our scheduler bound to the first node.
@@ -336,7 +335,7 @@ func TestJudge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			found := judge(evidence{
 				clock: newClock(), pods: test.pods, changes: test.changes, calls: test.calls, notes: test.notes, now: at(150),
-				world: twoNodes(),
+				cluster: twoNodes(), subnets: []ec2sim.Subnet{{ID: "subnet", CIDR: netip.MustParsePrefix("10.0.0.0/24")}},
 			})
 			var got []Kind
 			for _, v := range found {

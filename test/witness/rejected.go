@@ -28,7 +28,7 @@ const (
 // does not.
 func (e evidence) rejected() (found []Violation) {
 	for _, l := range e.pods {
-		if l.Rejected == "" || strings.HasPrefix(l.Rejected, "OutOfpods:") || l.Scheduler != e.world.scheduler || e.outrun(l) {
+		if l.Rejected == "" || strings.HasPrefix(l.Rejected, "OutOfpods:") || l.Scheduler != e.cluster.scheduler || e.outrun(l) {
 			continue
 		}
 		found = append(found, Violation{
@@ -43,8 +43,7 @@ func (e evidence) rejected() (found []Violation) {
 // ago the longer Slotwise was hindered, or nobody led.
 func (e evidence) repairing(at time.Time) time.Time {
 	since := at.Add(-repair)
-	for i := len(e.notes) - 1; i >= 0; i-- {
-		n := e.notes[i]
+	for _, n := range slices.Backward(e.notes) {
 		end := n.At.Add(n.Hinders)
 		if n.Harm {
 			end = n.At.Add(takeover)
@@ -79,7 +78,7 @@ func (e evidence) outrun(rejected Life) bool {
 	}
 	from := e.unheard(bound).Add(-beside)
 	return slices.ContainsFunc(e.pods, func(l Life) bool {
-		if l.Node != rejected.Node || l.Bound == 0 || l.Scheduler == e.world.scheduler {
+		if l.Node != rejected.Node || l.Bound == 0 || l.Scheduler == e.cluster.scheduler {
 			return false
 		}
 		other := e.clock.NotBefore(l.Bound)

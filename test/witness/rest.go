@@ -61,7 +61,7 @@ func (w *Witness) Rest(state State, s Settings) (found []Violation) {
 			found = append(found, Violation{Kind: SlotLost, Text: n.Name + ": " + x.text, ENI: b.eni.ID, Address: x.address, At: time.Now()})
 		}
 	}
-	for _, text := range now.stuck(remaining, w.world.scheduler) {
+	for _, text := range now.stuck(remaining, w.cluster.scheduler) {
 		lost("", text)
 	}
 	return found
@@ -75,15 +75,15 @@ func (w *Witness) scene(state State, s Settings) *scene {
 		return told
 	}
 	interfaces := w.ec2.Interfaces()
-	world := w.known()
-	for name := range world.homes {
-		eni := world.interfaceOf(name, time.Now())
+	known := w.known()
+	for name := range known.homes {
+		eni := known.interfaceOf(name, time.Now())
 		if i := slices.IndexFunc(interfaces, func(i ec2sim.Interface) bool { return i.ID == eni }); i >= 0 {
 			now.interfaces[name] = interfaces[i]
 		}
 	}
-	for id, cidr := range world.cidr {
-		now.rooms[id] = roomOf(cidr, interfaces)
+	for _, s := range w.ec2.Subnets() {
+		now.rooms[s.ID] = roomOf(s, interfaces)
 	}
 	return now
 }
@@ -141,9 +141,16 @@ func saidOf(p *corev1.Pod) string {
 type room struct{ addresses, prefixes int }
 
 // roomOf counts the free addresses and the wholly free aligned blocks of a
-// subnet. Amazon keeps its first four addresses and its last.
-func roomOf(cidr netip.Prefix, interfaces []ec2sim.Interface) (r room) {
-	taken := map[netip.Addr]bool{}
+// subnet. Amazon keeps its first four addresses and its last. EC2 gives what a reservation
+// of the type explicit covers only by name, and single addresses of one of the type prefix.
+func roomOf(subnet ec2sim.Subnet, interfaces []ec2sim.Interface) (r room) {
+	cidr, taken, forPrefixes := subnet.CIDR, map[netip.Addr]bool{}, map[netip.Addr]bool{}
+	for _, x := range subnet.Reservations {
+		for a := x.CIDR.Addr(); x.CIDR.Contains(a); a = a.Next() {
+			taken[a] = x.Kind == ec2sim.ReservedExplicit
+			forPrefixes[a] = x.Kind == ec2sim.ReservedForPrefixes
+		}
+	}
 	for _, i := range interfaces {
 		taken[i.Primary] = true
 		for _, a := range i.Addresses {
@@ -164,8 +171,10 @@ func roomOf(cidr netip.Prefix, interfaces []ec2sim.Interface) (r room) {
 	for a, i := cidr.Addr(), 0; cidr.Contains(a); a, i = a.Next(), i+1 {
 		last := !cidr.Contains(a.Next())
 		if !taken[a] && !last {
-			r.addresses++
 			free++
+			if !forPrefixes[a] {
+				r.addresses++
+			}
 		}
 		if i%16 == 15 {
 			if free == 16 {

@@ -66,7 +66,7 @@ func (e evidence) needless() (found []Violation) {
 // crowded says that the kubelet of a node takes no more pods, or would not once all come
 // that are nominated somewhere: then somebody has to go whatever addresses there are.
 func (e evidence) crowded(node string, revision int64) bool {
-	most, known := e.world.pods[node]
+	most, known := e.cluster.pods[node]
 	if !known {
 		return false
 	}
@@ -149,7 +149,7 @@ func (e evidence) before(p, v Life, revision int64) (n int) {
 			if !e.knownToHaveEnded(l, revision) {
 				n++
 			}
-		case l.Bound > v.Marked && (l.Priority >= p.Priority || l.Scheduler != e.world.scheduler):
+		case l.Bound > v.Marked && (l.Priority >= p.Priority || l.Scheduler != e.cluster.scheduler):
 			n++
 		}
 	}
@@ -172,7 +172,7 @@ func (e evidence) knownToHaveEnded(l Life, revision int64) bool {
 func (e evidence) cooling(p Life, earlier []Life, v Life, there presences) string {
 	at := e.clock.NotBefore(v.Marked)
 	to, known := e.clock.NotAfter(v.Marked)
-	if p.Scheduler != e.world.scheduler || !known || e.ledSince(to).After(at.Add(-cooled)) ||
+	if p.Scheduler != e.cluster.scheduler || !known || e.ledSince(to).After(at.Add(-cooled)) ||
 		e.disturbed(e.eni(v), at.Add(-disturbance), to) {
 		return ""
 	}

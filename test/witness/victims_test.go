@@ -167,11 +167,11 @@ func TestNeedless(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			e := evidence{
 				clock: newClock(), pods: test.pods, changes: slices.Concat(there, test.changes), now: at(150),
-				notes: slices.Concat([]Note{prefixes}, test.notes), world: twoNodes(),
+				notes: slices.Concat([]Note{prefixes}, test.notes), cluster: twoNodes(),
 				preemptors: map[types.UID]types.UID{"a": "p", "b": "p"},
 			}
 			if test.most > 0 {
-				e.world.pods["node-1"] = test.most
+				e.cluster.pods["node-1"] = test.most
 			}
 			if test.victims != nil {
 				e.preemptors = maps.Clone(test.victims)

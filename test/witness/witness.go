@@ -14,7 +14,6 @@ package witness
 
 import (
 	"maps"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -33,9 +32,9 @@ type Witness struct {
 
 	ec2 EC2
 
-	mu    sync.Mutex
-	world world
-	notes []Note
+	mu      sync.Mutex
+	cluster cluster
+	notes   []Note
 }
 
 // Note is something that was done to the system under test.
@@ -62,7 +61,7 @@ type Note struct {
 // New makes a witness that is fed with what is written: with Pod, Gone and Event, in the
 // order of revisions. scheduler is the name of the one that binds through the extender.
 func New(clock Clock, ec2 EC2, scheduler string) *Witness {
-	return &Witness{clock: clock, pods: newPods(), preempted: newEvents(), addressLost: newEvents(), ec2: ec2, world: newWorld(scheduler)}
+	return &Witness{clock: clock, pods: newPods(), preempted: newEvents(), addressLost: newEvents(), ec2: ec2, cluster: newCluster(scheduler)}
 }
 
 // Pod takes up a version of a pod.
@@ -89,7 +88,7 @@ func (w *Witness) Until(revision int64) { w.pods.until(revision) }
 func (w *Witness) Node(name string, eni ec2sim.Interface) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.world.settle(name, eni, time.Now())
+	w.cluster.settle(name, eni, time.Now())
 }
 
 // MaxPods tells the witness of a node whose kubelet takes fewer pods than there may be
@@ -97,14 +96,7 @@ func (w *Witness) Node(name string, eni ec2sim.Interface) {
 func (w *Witness) MaxPods(name string, pods int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.world.pods[name] = pods
-}
-
-// Subnet tells the witness of a subnet, before there are nodes in it.
-func (w *Witness) Subnet(id string, cidr netip.Prefix) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.world.cidr[id] = cidr
+	w.cluster.pods[name] = pods
 }
 
 // Note writes down what was done to the system, for the histories and for what
@@ -151,20 +143,19 @@ func (w *Witness) Excused() (n int) {
 
 func (w *Witness) evidence() evidence {
 	e := evidence{
-		clock: w.clock, pods: w.pods.lives(), changes: w.ec2.Changes(), calls: w.ec2.Calls(),
-		notes: w.Notes(), world: w.known(), now: time.Now(),
+		clock: w.clock, pods: w.pods.lives(), changes: w.ec2.Changes(), calls: w.ec2.Calls(), subnets: w.ec2.Subnets(),
+		notes: w.Notes(), cluster: w.known(), now: time.Now(),
 	}
 	e.preemptors = w.preemptors(e.pods)
 	return e
 }
 
-// known copies what is known of nodes and subnets.
-func (w *Witness) known() world {
+// known copies what is known of nodes.
+func (w *Witness) known() cluster {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	all := w.world
-	all.homes, all.subnet, all.kind, all.cidr = maps.Clone(all.homes), maps.Clone(all.subnet), maps.Clone(all.kind), maps.Clone(all.cidr)
-	all.pods = maps.Clone(all.pods)
+	all := w.cluster
+	all.homes, all.subnet, all.kind, all.pods = maps.Clone(all.homes), maps.Clone(all.subnet), maps.Clone(all.kind), maps.Clone(all.pods)
 	return all
 }
 
@@ -209,7 +200,7 @@ func (w *Witness) Tally() (t Tally) {
 				t.Unclaimed++
 			}
 		}
-		if l.Rejected != "" && l.Scheduler == e.world.scheduler && e.outrun(l) {
+		if l.Rejected != "" && l.Scheduler == e.cluster.scheduler && e.outrun(l) {
 			t.Outrun++
 		}
 	}
@@ -221,7 +212,7 @@ func (w *Witness) Tally() (t Tally) {
 func (w *Witness) Stillness(after time.Time) (time.Duration, bool) {
 	shortest, found := time.Duration(0), false
 	for _, l := range w.Lives() {
-		if l.Bound == 0 || l.Scheduler != w.world.scheduler || w.clock.NotBefore(l.Bound).Before(after) {
+		if l.Bound == 0 || l.Scheduler != w.cluster.scheduler || w.clock.NotBefore(l.Bound).Before(after) {
 			continue
 		}
 		if at, known := w.clock.NotAfter(l.Bound); known && (!found || at.Sub(after) < shortest) {

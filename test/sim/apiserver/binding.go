@@ -47,12 +47,7 @@ func (t transaction) bind(a Assignment) error {
 	// The feature ClearingNominatedNodeNameAfterBinding is on since 1.35 (beta) in
 	// pkg/features/kube_features.go.
 	pod.Status.NominatedNodeName = ""
-	if pod.Annotations == nil {
-		pod.Annotations = map[string]string{}
-	}
-	for key, value := range a.Annotations {
-		pod.Annotations[key] = value
-	}
+	annotate(pod, a.Annotations)
 	setCondition(pod, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionTrue})
 	t.store.put(Pods, pod, t.by)
 	return nil

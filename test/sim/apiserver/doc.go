@@ -5,7 +5,7 @@
 // Deployments as typed objects, and records events.
 //
 // There are two ways in. A Table reads and changes objects exactly and at once: it is for
-// the parts of the world that are never wrong, and for the judge. A Client asks over a
+// the parts of the simulation that are never wrong, and for the judge. A Client asks over a
 // Link, which takes time and loses things; what a Link does is set by Conditions.
 //
 // All objects that come out are shared, and must not be changed: take a DeepCopy first.

@@ -19,10 +19,11 @@ var (
 	_ kube.NodeSlots = NodeSlotsPort{}
 )
 
-// Binding and Advert are those of allocator/kube.
 type (
+	// Binding is that of allocator/kube.
 	Binding = kube.Binding
-	Advert  = kube.Advert
+	// Advert is that of allocator/kube.
+	Advert = kube.Advert
 )
 
 // PodsPort implements kube.Pods.
@@ -73,7 +74,7 @@ func (p PodsPort) Annotate(ctx context.Context, pod types.NamespacedName, uid ty
 		if x.Annotations[vpc.Annotation] == text {
 			return ErrUnchanged
 		}
-		annotate(&x.Annotations, map[string]string{vpc.Annotation: text})
+		annotate(x, map[string]string{vpc.Annotation: text})
 		return nil
 	})
 	return err
@@ -97,7 +98,7 @@ func (p NodesPort) Advertise(ctx context.Context, node string, a kube.Advert) er
 		}
 		show(&n.Status.Capacity, a.Resource, total)
 		show(&n.Status.Allocatable, a.Resource, total)
-		annotate(&n.Annotations, annotations)
+		annotate(n, annotations)
 		return nil
 	})
 	return err
@@ -124,9 +125,11 @@ func contains(m, part map[string]string) bool {
 	return true
 }
 
-func annotate(m *map[string]string, with map[string]string) {
-	if *m == nil {
-		*m = map[string]string{}
+func annotate(o Object, with map[string]string) {
+	all := o.GetAnnotations()
+	if all == nil {
+		all = map[string]string{}
+		o.SetAnnotations(all)
 	}
-	maps.Copy(*m, with)
+	maps.Copy(all, with)
 }

@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -97,7 +98,7 @@ func TestNodeSlots(t *testing.T) {
 			t.Errorf("over an older version: %v", err)
 		}
 		held = false
-		if _, err := slots.Write(ctx, "node", second, status); err != kube.ErrNotLeading {
+		if _, err := slots.Write(ctx, "node", second, status); !errors.Is(err, kube.ErrNotLeading) {
 			t.Errorf("without the lease: %v", err)
 		}
 		held = true

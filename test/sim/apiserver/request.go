@@ -126,7 +126,7 @@ func (c *Client) refusal(o outcome) error {
 		return apierrors.NewTooManyRequests("too many requests, please try again later.", int(retryAfter/time.Second))
 	case o == unavailable:
 		return apierrors.NewServiceUnavailable("the server is currently unable to handle the request")
-	case c.server.life.young() && c.link.chance(forbidden):
+	case c.server.young() && c.link.chance(forbidden):
 		return apierrors.NewForbidden(Pods.resource(), "", errors.New("the informers of roles have not begun"))
 	}
 	return nil

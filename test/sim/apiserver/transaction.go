@@ -46,7 +46,7 @@ func (t transaction) find(k Kind, key types.NamespacedName, uid types.UID) (Obje
 		// pkg/storage/interfaces.go (Preconditions.Check), and storage/errors/storage.go
 		// (InterpretUpdateError), k8s.io/apiserver v0.37.2.
 		return nil, apierrors.NewConflict(k.resource(), key.Name,
-			fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", uid, o.GetUID())) //nolint:staticcheck // the API server's own words
+			fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", uid, o.GetUID()))
 	}
 	return o, nil
 }
@@ -65,7 +65,7 @@ func (t transaction) create(k Kind, o Object) (Object, error) {
 		}
 		return nil, err
 	}
-	// The system's own fields are wiped and filled: k8s.io/apiserver v0.37.2,
+	// The server's own fields are wiped and filled: k8s.io/apiserver v0.37.2,
 	// pkg/registry/rest/meta.go.
 	o.SetUID(types.UID(string(k) + "-" + strconv.FormatUint(number, 10)))
 	o.SetCreationTimestamp(metav1.NewTime(time.Now().Truncate(time.Second)))

@@ -234,7 +234,7 @@ func (w *watcher) until(t time.Time) bool {
 // connected waits while the network is parted or the server frozen; false: the watch has
 // ended before.
 func (w *watcher) connected() bool {
-	for _, c := range []<-chan struct{}{w.client.link.partition(), w.client.server.life.stopped()} {
+	for _, c := range []<-chan struct{}{w.client.link.partition(), w.client.server.stopped()} {
 		if c == nil {
 			continue
 		}

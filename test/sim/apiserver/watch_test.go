@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,11 +140,11 @@ func TestStaleList(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text := version + ":"
+			words := []string{version + ":"}
 			for _, p := range found {
-				text += " " + p.Name
+				words = append(words, p.Name)
 			}
-			return text
+			return strings.Join(words, " ")
 		}
 		newest := late.ResourceVersion + ": kept late"
 		old := gone.ResourceVersion + ": gone kept"

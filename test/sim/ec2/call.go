@@ -93,7 +93,7 @@ type answer struct {
 func (s sender) send(ctx context.Context) (any, error) {
 	answers := make(chan answer, 1)
 	go func() {
-		out, err := s.client.world.Do(string(s.action), s.form)
+		out, err := s.client.server.Do(string(s.action), s.form)
 		answers <- answer{out, err}
 	}()
 	timer := time.NewTimer(attemptTimeout)

@@ -27,7 +27,7 @@ type Gate interface {
 // Client is EC2 for one process, as the SDK's client is: it implements cloud.API, with
 // the SDK's errors and repetitions. It is safe for concurrent use.
 type Client struct {
-	world  *ec2sim.Server
+	server *ec2sim.Server
 	gate   Gate
 	thawed atomic.Uint32 // counts the calls that a freeze held up for longer than their contexts
 }
@@ -35,7 +35,7 @@ type Client struct {
 var _ cloud.API = (*Client)(nil)
 
 // NewClient makes a Client; gate may be nil.
-func NewClient(world *ec2sim.Server, gate Gate) *Client { return &Client{world: world, gate: gate} }
+func NewClient(server *ec2sim.Server, gate Gate) *Client { return &Client{server: server, gate: gate} }
 
 // AssignPrivateIpAddresses is that of the SDK, as the other methods are.
 func (c *Client) AssignPrivateIpAddresses(ctx context.Context, in *ec2.AssignPrivateIpAddressesInput, opts ...func(*ec2.Options)) (*ec2.AssignPrivateIpAddressesOutput, error) {

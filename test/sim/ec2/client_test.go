@@ -15,19 +15,19 @@ import (
 	"slotwise.dev/slotwise/test/sim/process"
 )
 
-// world is a subnet with one instance.
-func world(t *testing.T, o ec2sim.Options) (w *ec2sim.Server, eni string) {
+// serve makes an EC2 with one instance.
+func serve(t *testing.T, o ec2sim.Options) (server *ec2sim.Server, eni string) {
 	t.Helper()
-	w = ec2sim.New(o)
-	t.Cleanup(w.Close)
-	if err := w.AddSubnet("subnet-1", "us-west-2a", netip.MustParsePrefix("10.0.0.0/24")); err != nil {
+	server = ec2sim.New(o)
+	t.Cleanup(server.Close)
+	if err := server.AddSubnet("subnet-1", "us-west-2a", netip.MustParsePrefix("10.0.0.0/24")); err != nil {
 		t.Fatal(err)
 	}
-	i, err := w.AddInstance(ec2sim.Instance{ID: "i-1", Type: "c5.large", Subnet: "subnet-1"})
+	i, err := server.AddInstance(ec2sim.Instance{ID: "i-1", Type: "c5.large", Subnet: "subnet-1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w, i.ID
+	return server, i.ID
 }
 
 // slow is EC2 as it is on most days.
@@ -39,11 +39,11 @@ func slow() ec2sim.Options {
 func TestCloud(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		w, eni := world(t, slow())
-		if _, err := w.AddReservation("subnet-1", netip.MustParsePrefix("10.0.0.64/26"), ec2sim.ReservedForPrefixes); err != nil {
+		server, eni := serve(t, slow())
+		if _, err := server.AddReservation("subnet-1", netip.MustParsePrefix("10.0.0.64/26"), ec2sim.ReservedForPrefixes); err != nil {
 			t.Fatal(err)
 		}
-		c := cloud.New(NewClient(w, nil), cloud.Options{})
+		c := cloud.New(NewClient(server, nil), cloud.Options{})
 		i, err := c.Instance(ctx, "i-1")
 		if err != nil || i.PrimaryENI != eni || i.SubnetID != "subnet-1" || i.Type != "c5.large" || i.State != "running" || i.DNSName == "" {
 			t.Errorf("instance %+v, %v", i, err)
@@ -97,10 +97,10 @@ func TestFaults(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w, eni := world(t, slow())
-				w.Inject(c.fault)
+				server, eni := serve(t, slow())
+				server.Inject(c.fault)
 				var codes []string
-				client := cloud.New(NewClient(w, nil), cloud.Options{Observe: func(_, code string, _ time.Duration) { codes = append(codes, code) }})
+				client := cloud.New(NewClient(server, nil), cloud.Options{Observe: func(_, code string, _ time.Duration) { codes = append(codes, code) }})
 				start := time.Now()
 				_, err := client.Assign(t.Context(), eni, ledger.Prefix, 1)
 				if cloud.Classify(err) != c.class || !slices.Equal(codes, []string{c.code}) {
@@ -109,7 +109,7 @@ func TestFaults(t *testing.T) {
 				if took := time.Since(start); took > attemptTimeout {
 					t.Errorf("took %v", took)
 				}
-				if i, _ := w.Interface(eni); (len(i.Prefixes) == 1) != c.done {
+				if i, _ := server.Interface(eni); (len(i.Prefixes) == 1) != c.done {
 					t.Errorf("the interface has %v", i.Prefixes)
 				}
 				time.Sleep(time.Hour)
@@ -121,19 +121,19 @@ func TestFaults(t *testing.T) {
 // What EC2 does after its client has given up, it does all the same.
 func TestLateCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, eni := world(t, slow())
-		w.Inject(ec2sim.Fault{Kind: ec2sim.DelayBefore, Delay: 20 * time.Second})
+		server, eni := serve(t, slow())
+		server.Inject(ec2sim.Fault{Kind: ec2sim.DelayBefore, Delay: 20 * time.Second})
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		_, err := cloud.New(NewClient(w, nil), cloud.Options{}).Assign(ctx, eni, ledger.Prefix, 1)
+		_, err := cloud.New(NewClient(server, nil), cloud.Options{}).Assign(ctx, eni, ledger.Prefix, 1)
 		if cloud.Classify(err) != cloud.Lost || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error is %v", err)
 		}
-		if i, _ := w.Interface(eni); len(i.Prefixes) != 0 {
+		if i, _ := server.Interface(eni); len(i.Prefixes) != 0 {
 			t.Error("done before its time")
 		}
 		time.Sleep(time.Minute)
-		if i, _ := w.Interface(eni); len(i.Prefixes) != 1 {
+		if i, _ := server.Interface(eni); len(i.Prefixes) != 1 {
 			t.Error("not done")
 		}
 	})
@@ -142,12 +142,12 @@ func TestLateCall(t *testing.T) {
 // Reads are repeated as the SDK repeats them.
 func TestReadsAreRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, eni := world(t, slow())
-		w.Inject(ec2sim.Fault{Kind: ec2sim.DropBefore, Times: 2})
-		if _, err := cloud.New(NewClient(w, nil), cloud.Options{}).Interface(t.Context(), eni); err != nil {
+		server, eni := serve(t, slow())
+		server.Inject(ec2sim.Fault{Kind: ec2sim.DropBefore, Times: 2})
+		if _, err := cloud.New(NewClient(server, nil), cloud.Options{}).Interface(t.Context(), eni); err != nil {
 			t.Error(err)
 		}
-		if n := w.Counts()["DescribeNetworkInterfaces"]; n != 3 {
+		if n := server.Counts()["DescribeNetworkInterfaces"]; n != 3 {
 			t.Errorf("%d requests, want 3", n)
 		}
 	})
@@ -156,13 +156,13 @@ func TestReadsAreRepeated(t *testing.T) {
 // A later look may show an older state.
 func TestLag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, eni := world(t, ec2sim.Options{Seed: 1})
-		c := cloud.New(NewClient(w, nil), cloud.Options{})
+		server, eni := serve(t, ec2sim.Options{Seed: 1})
+		c := cloud.New(NewClient(server, nil), cloud.Options{})
 		time.Sleep(time.Minute)
 		if _, err := c.Assign(t.Context(), eni, ledger.Prefix, 1); err != nil {
 			t.Fatal(err)
 		}
-		w.SetLagBetween(0, 10*time.Second)
+		server.SetLagBetween(0, 10*time.Second)
 		time.Sleep(5 * time.Second)
 		seen := map[int]int{}
 		for range 50 {
@@ -180,9 +180,9 @@ func TestLag(t *testing.T) {
 
 func TestProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, eni := world(t, slow())
+		server, eni := serve(t, slow())
 		p := process.New(t.Context(), "replica")
-		c := cloud.New(NewClient(w, p), cloud.Options{})
+		c := cloud.New(NewClient(server, p), cloud.Options{})
 		start := time.Now()
 		p.FreezeAt(0, time.Minute)
 		if _, err := c.Assign(t.Context(), eni, ledger.Prefix, 1); err != nil || time.Since(start) < time.Minute {
@@ -195,7 +195,7 @@ func TestProcess(t *testing.T) {
 		if _, err := c.Assign(t.Context(), eni, ledger.Prefix, 1); !errors.Is(err, process.ErrCrashed) {
 			t.Errorf("error is %v", err)
 		}
-		if i, _ := w.Interface(eni); len(i.Prefixes) != 2 {
+		if i, _ := server.Interface(eni); len(i.Prefixes) != 2 {
 			t.Errorf("the interface has %v", i.Prefixes)
 		}
 	})
@@ -203,8 +203,8 @@ func TestProcess(t *testing.T) {
 
 func TestOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, eni := world(t, slow())
-		o := NewOthers(w, 1)
+		server, eni := serve(t, slow())
+		o := NewOthers(server, 1)
 		if gone, err := o.Take(eni); err != nil || len(gone.Addresses)+len(gone.Prefixes) != 0 {
 			t.Errorf("took %v of nothing, %v", gone, err)
 		}
@@ -213,20 +213,20 @@ func TestOthers(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		i, _ := w.Interface(eni)
+		i, _ := server.Interface(eni)
 		if len(i.Prefixes) != 9 {
 			t.Errorf("gave %d prefixes, want all 9 slots full", len(i.Prefixes))
 		}
 		if gone, err := o.Take(eni); err != nil || len(gone.Prefixes) != 1 {
 			t.Errorf("took %v, %v", gone, err)
 		}
-		free := len(w.FreeAddresses("subnet-1"))
+		free := len(server.FreeAddresses("subnet-1"))
 		giveBack, err := o.Occupy("subnet-1", 10, true)
-		if err != nil || len(w.FreeAddresses("subnet-1")) != free-10 {
-			t.Errorf("%d of %d free addresses are left, %v", len(w.FreeAddresses("subnet-1")), free, err)
+		if err != nil || len(server.FreeAddresses("subnet-1")) != free-10 {
+			t.Errorf("%d of %d free addresses are left, %v", len(server.FreeAddresses("subnet-1")), free, err)
 		}
 		giveBack()
-		if len(w.FreeAddresses("subnet-1")) != free {
+		if len(server.FreeAddresses("subnet-1")) != free {
 			t.Error("not given back")
 		}
 	})

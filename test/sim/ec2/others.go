@@ -12,26 +12,26 @@ import (
 // Others are other clients of EC2, who take and give addresses by chance. They are safe
 // for concurrent use.
 type Others struct {
-	world *ec2sim.Server
+	server *ec2sim.Server
 
 	mu     sync.Mutex
 	random *rand.Rand
 }
 
 // NewOthers makes them; seed is of all that they draw.
-func NewOthers(world *ec2sim.Server, seed uint64) *Others {
-	return &Others{world: world, random: rand.New(rand.NewPCG(seed, 0))}
+func NewOthers(server *ec2sim.Server, seed uint64) *Others {
+	return &Others{server: server, random: rand.New(rand.NewPCG(seed, 0))}
 }
 
 // Take unassigns a prefix or up to three secondary IPs from an interface, whoever uses
 // them, and returns what it took: nothing where the interface has nothing.
 func (o *Others) Take(eni string) (ec2sim.Slots, error) {
-	i, exists := o.world.Interface(eni)
+	i, exists := o.server.Interface(eni)
 	if !exists || len(i.Addresses)+len(i.Prefixes) == 0 {
 		return ec2sim.Slots{}, nil
 	}
 	gone := o.choose(i.Slots)
-	return gone, o.world.Unassign(eni, gone)
+	return gone, o.server.Unassign(eni, gone)
 }
 
 // choose draws what is taken.
@@ -56,7 +56,7 @@ func (o *Others) Give(eni string, prefix bool) (ec2sim.Slots, error) {
 	if prefix {
 		r = ec2sim.Request{PrefixCount: 1}
 	}
-	given, err := o.world.Assign(eni, r)
+	given, err := o.server.Assign(eni, r)
 	if _, refused := errors.AsType[*ec2sim.Error](err); refused {
 		return ec2sim.Slots{}, nil
 	}
@@ -66,7 +66,7 @@ func (o *Others) Give(eni string, prefix bool) (ec2sim.Slots, error) {
 // Occupy takes up to n free addresses of a subnet for interfaces of others until
 // giveBack. unseen ones are of another account: no describe shows them.
 func (o *Others) Occupy(subnet string, n int, unseen bool) (giveBack func(), err error) {
-	free := o.world.FreeAddresses(subnet)
+	free := o.server.FreeAddresses(subnet)
 	o.mu.Lock()
 	o.random.Shuffle(len(free), func(i, j int) { free[i], free[j] = free[j], free[i] })
 	o.mu.Unlock()
@@ -75,7 +75,7 @@ func (o *Others) Occupy(subnet string, n int, unseen bool) (giveBack func(), err
 		ranges[i] = netip.PrefixFrom(free[i], free[i].BitLen())
 	}
 	if unseen {
-		return o.world.OccupyUnseen(subnet, ranges...)
+		return o.server.OccupyUnseen(subnet, ranges...)
 	}
-	return o.world.Occupy(subnet, ranges...)
+	return o.server.Occupy(subnet, ranges...)
 }

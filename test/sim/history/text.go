@@ -118,7 +118,13 @@ func (s Step) text() string {
 		return fmt.Sprintf("EC2 answers %s to %s for %s, for %s", s.Code, cmp.Or(s.Action, "all changes"), of, s.For)
 	case OthersOccupy:
 		return fmt.Sprintf("others take %d addresses of %s, for %s", s.Count, of, s.For)
+	default:
+		return s.plainly()
 	}
+}
+
+// plainly is the name of the act with what it has of the usual figures.
+func (s Step) plainly() string {
 	text := strings.ReplaceAll(string(s.Act), "-", " ")
 	if s.On != "" {
 		text += " of " + s.On

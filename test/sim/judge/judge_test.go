@@ -45,36 +45,35 @@ func prefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
 
 const zone = "us-west-2a"
 
-// bed is an API server and EC2 with one node, watched by a judge.
-type bed struct {
+// world is an API server and EC2 with one node, watched by a judge.
+type world struct {
 	*Judge
 	api *apiserver.Server
 	ec2 *ec2sim.Server
 	eni string
 }
 
-func newBed(t *testing.T) bed {
+func newWorld(t *testing.T) world {
 	t.Helper()
-	b := bed{api: apiserver.New(), ec2: ec2sim.New(ec2sim.Options{})}
-	t.Cleanup(b.api.Close)
-	b.Judge = New(b.api, b.ec2, "ns", "ours")
-	if err := b.ec2.AddSubnet("subnet", zone, prefix("10.0.0.0/24")); err != nil {
+	w := world{api: apiserver.New(), ec2: ec2sim.New(ec2sim.Options{})}
+	t.Cleanup(w.api.Close)
+	w.Judge = New(w.api, w.ec2, "ns", "ours")
+	if err := w.ec2.AddSubnet("subnet", zone, prefix("10.0.0.0/24")); err != nil {
 		t.Fatal(err)
 	}
-	eni, err := b.ec2.AddInstance(ec2sim.Instance{ID: "i-1", Type: "t3.small", Subnet: "subnet"})
+	eni, err := w.ec2.AddInstance(ec2sim.Instance{ID: "i-1", Type: "t3.small", Subnet: "subnet"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.eni = eni.ID
-	b.Subnet("subnet", prefix("10.0.0.0/24"))
-	b.Node("node", eni)
-	return b
+	w.eni = eni.ID
+	w.Node("node", eni)
+	return w
 }
 
 // pod makes a pod that is bound with an address.
-func (b bed) pod(t *testing.T, name, address string) {
+func (w world) pod(t *testing.T, name, address string) {
 	t.Helper()
-	_, err := b.api.Pods().Create(&corev1.Pod{
+	_, err := w.api.Pods().Create(&corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name, Annotations: map[string]string{"vpc.amazonaws.com/PrivateIPv4Address": address}},
 		Spec:       corev1.PodSpec{SchedulerName: "ours", NodeName: "node"},
 	})
@@ -86,27 +85,27 @@ func (b bed) pod(t *testing.T, name, address string) {
 // What the API server writes reaches the witness at the exact time.
 func TestSees(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t)
-		got, err := b.ec2.Assign(b.eni, ec2sim.Request{AddressCount: 1})
+		w := newWorld(t)
+		got, err := w.ec2.Assign(w.eni, ec2sim.Request{AddressCount: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		address := got.Addresses[0].String() + "/24"
-		b.pod(t, "first", address)
+		w.pod(t, "first", address)
 		time.Sleep(time.Minute)
-		if err := b.api.Pods().Delete(types.NamespacedName{Namespace: "ns", Name: "first"}, apiserver.Deletion{Grace: apiserver.Force()}); err != nil {
+		if err := w.api.Pods().Delete(types.NamespacedName{Namespace: "ns", Name: "first"}, apiserver.Deletion{Grace: apiserver.Force()}); err != nil {
 			t.Fatal(err)
 		}
-		if found := b.All(); len(found) > 0 {
+		if found := w.All(); len(found) > 0 {
 			t.Fatalf("found %v before anything went wrong", found)
 		}
 		time.Sleep(29 * time.Second)
-		b.pod(t, "next", address)
-		if found := b.All(); len(found) != 1 || found[0].Kind != witness.ReusedEarly {
+		w.pod(t, "next", address)
+		if found := w.All(); len(found) != 1 || found[0].Kind != witness.ReusedEarly {
 			t.Errorf("found %v, want that the address was reused 1 s too early", found)
 		}
-		b.pod(t, "third", address)
-		if found := b.All(); len(found) != 2 || found[1].Kind != witness.HeldTwice {
+		w.pod(t, "third", address)
+		if found := w.All(); len(found) != 2 || found[1].Kind != witness.HeldTwice {
 			t.Errorf("found %v, want that two pods have the address", found)
 		}
 	})
@@ -155,15 +154,15 @@ func TestStorms(t *testing.T) {
 func TestTrace(t *testing.T) {
 	run := func(pause time.Duration) (trace uint64) {
 		synctest.Test(t, func(t *testing.T) {
-			b := newBed(t)
-			b.pod(t, "a", "10.0.0.9/24")
+			w := newWorld(t)
+			w.pod(t, "a", "10.0.0.9/24")
 			time.Sleep(pause)
-			b.pod(t, "b", "10.0.0.10/24")
-			trace = b.Trace()
+			w.pod(t, "b", "10.0.0.10/24")
+			trace = w.Trace()
 		})
 		return trace
 	}
-	if run(time.Second) != run(time.Second) {
+	if first, second := run(time.Second), run(time.Second); first != second {
 		t.Error("two equal runs have two traces")
 	}
 	if run(time.Second) == run(2*time.Second) {

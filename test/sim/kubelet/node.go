@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -117,9 +118,7 @@ func (o *ownNode) settle(ctx context.Context, known *corev1.Node) {
 	}
 	time.AfterFunc(o.dice.within(updateFrequency), func() {
 		o.insist(ctx, func(n *corev1.Node) error {
-			for name, quantity := range extended(known.Status.Capacity) {
-				n.Status.Allocatable[name] = quantity
-			}
+			maps.Copy(n.Status.Allocatable, extended(known.Status.Capacity))
 			return nil
 		})
 	})

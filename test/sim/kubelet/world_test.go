@@ -2,7 +2,6 @@ package kubelet
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -200,7 +199,7 @@ func (w *world) isOutOf(name, reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !slices.ContainsFunc(w.rejected, func(r Rejection) bool { return r.Pod.Name == name && r.Reason == reason }) {
-		w.t.Errorf("nobody was told of %s; of %s", name, fmt.Sprint(len(w.rejected)))
+		w.t.Errorf("nobody was told of %s, but of %d others", name, len(w.rejected))
 	}
 }
 

@@ -59,12 +59,11 @@ func (r *report) runLocked() {
 
 func (r *report) run() {
 	for changes, last := r.next(); len(changes) > 0 || last; changes, last = r.next() {
-		if len(changes) > 0 {
-			r.insist(func() error { return r.write(changes) })
-		} else {
+		if len(changes) == 0 {
 			r.insist(r.delete)
 			return
 		}
+		r.insist(func() error { return r.write(changes) })
 	}
 }
 

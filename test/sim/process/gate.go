@@ -33,9 +33,9 @@ func NewGate(onCrash func()) *Gate {
 	return &Gate{crashed: make(chan struct{}), onCrash: onCrash, crashAt: never, freezeAt: never}
 }
 
-// Enter is passed before a request is sent. effect says that it changes something in the
-// world; those are counted. waited says that the process was frozen meanwhile, so that
-// its timers may not have run yet.
+// Enter is passed before a request is sent. effect says that it changes something outside
+// of the process; those are counted. waited says that the process was frozen meanwhile,
+// so that its timers may not have run yet.
 func (g *Gate) Enter(effect bool) (waited bool, err error) {
 	for {
 		frozen, crashes, err := g.admit(effect)

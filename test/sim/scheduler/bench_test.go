@@ -24,7 +24,7 @@ func BenchmarkPod(b *testing.B) {
 }
 
 func benchmarkPods(b *testing.B, nodes int) {
-	w := newWorld(b, b.Context())
+	w := newWorld(b.Context(), b)
 	w.link.Set(apiserver.Conditions{}) // outside of a bubble time is real
 	a := &fakeAllocator{rooms: map[string]capacity.Room{}}
 	a.bind = func(ctx context.Context, pod types.NamespacedName, uid types.UID, node string) error {

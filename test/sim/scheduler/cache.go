@@ -81,25 +81,17 @@ func (c *cache) assume(p *podInfo, node string) error {
 	return nil
 }
 
-// forget undoes assume. A pod that the watch has shown on a node stays.
-func (c *cache) forget(uid types.UID) {
-	if c.pods[uid].assumed {
-		c.remove(uid)
-	}
-}
-
 // add takes up that a pod is on a node, also on another than it was assumed to be.
-func (c *cache) add(p *corev1.Pod) *podInfo {
+func (c *cache) add(p *corev1.Pod) {
 	before := c.pods[p.UID]
 	info := newPodInfo(p, before.info)
 	if before.node == p.Spec.NodeName {
 		c.pods[p.UID] = cachedPod{info, before.node, false}
 		c.put(before.node, c.at(before.node).swapped(info))
-		return info
+		return
 	}
 	c.remove(p.UID)
 	c.insert(info, p.Spec.NodeName, false)
-	return info
 }
 
 func (c *cache) insert(p *podInfo, node string, assumed bool) {

@@ -107,8 +107,9 @@ func hint(plugin plugins, p *podInfo, e event) bool {
 		return taintHint(p, e)
 	case nodeUnschedulable:
 		return (e.kind == nodeAdd || e.kind == nodeTaint) && !e.newNode.Spec.Unschedulable && (e.oldNode == nil || e.oldNode.Spec.Unschedulable)
+	default: // DefaultPreemption: what the others hope for decides
+		return false
 	}
-	return false // DefaultPreemption: what the others hope for decides
 }
 
 // fitHint is that of NodeResourcesFit. A Node that is changed helps only where the pod
@@ -125,8 +126,9 @@ func fitHint(p *podInfo, e event) bool {
 			return false
 		}
 		return e.oldNode == nil || grew(p.requests, fit.Allocatable(e.oldNode), after)
+	default:
+		return false
 	}
-	return false
 }
 
 // grew says whether a node has more of what a pod asks for, or takes more pods
@@ -156,6 +158,7 @@ func taintHint(p *podInfo, e event) bool {
 		}
 		_, was := untolerated(p.pod, e.oldNode)
 		return was
+	default:
+		return false
 	}
-	return false
 }

@@ -1,6 +1,10 @@
 package scheduler
 
-import "k8s.io/apimachinery/pkg/types"
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/types"
+)
 
 // flight is the pods that are being tried, with what has happened since each attempt
 // began (backend/queue/active_queue.go inFlightPods, inFlightEvents).
@@ -39,15 +43,7 @@ func (f *flight) note(e event) {
 }
 
 // since says whether any event since an attempt began is of that kind.
-func (f *flight) since(uid types.UID, any func(event) bool) bool {
+func (f *flight) since(uid types.UID, kind func(event) bool) bool {
 	from, there := f.from[uid]
-	if !there {
-		return false
-	}
-	for _, e := range f.events[from:] {
-		if any(e) {
-			return true
-		}
-	}
-	return false
+	return there && slices.ContainsFunc(f.events[from:], kind)
 }

@@ -82,7 +82,8 @@ func (h *HTTPExtender) Prioritize(ctx context.Context, p *corev1.Pod, nodes []st
 	if err != nil {
 		return nil, err
 	}
-	return list, h.send(ctx, "prioritize", body, &list)
+	err = h.send(ctx, "prioritize", body, &list)
+	return list, err
 }
 
 // Bind is the verb of this name.

@@ -24,8 +24,6 @@ const (
 	defaultPreemption
 )
 
-func (p plugins) has(q plugins) bool { return p&q != 0 }
-
 // each calls f for each plugin of the set, until one answers true, and says whether one did.
 func (p plugins) each(f func(plugins) bool) bool {
 	for p != 0 {

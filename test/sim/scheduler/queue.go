@@ -55,18 +55,16 @@ func (s *queue) add(info *podInfo, now time.Time) {
 }
 
 // toActive has a pod tried as soon as may be, unless it is gated (moveToActiveQ).
-func (s *queue) toActive(q *queued) bool {
-	if !s.admits(q) {
-		return false
+func (s *queue) toActive(q *queued) {
+	if s.admits(q) {
+		s.active.insert(q)
 	}
-	s.active.insert(q)
-	return true
 }
 
 // toBackoff has a pod tried after its back-off, unless it is gated (moveToBackoffQ).
-func (s *queue) toBackoff(q *queued) bool {
+func (s *queue) toBackoff(q *queued) {
 	if !s.admits(q) {
-		return false
+		return
 	}
 	if q.rejectors == 0 {
 		s.failed.insert(q)
@@ -74,7 +72,6 @@ func (s *queue) toBackoff(q *queued) bool {
 		s.backoff.insert(q)
 	}
 	s.alarm.set(q.backoffEnd().Add(window))
-	return true
 }
 
 // admits asks the PreEnqueue plugins, and keeps a pod that they do not let in with the

@@ -43,7 +43,7 @@ type world struct {
 
 // inWorld runs a test in a bubble, with its own API server.
 func inWorld(t *testing.T, test func(*world)) {
-	synctest.Test(t, func(t *testing.T) { test(newWorld(t, t.Context())) })
+	synctest.Test(t, func(t *testing.T) { test(newWorld(t.Context(), t)) })
 }
 
 // pause lets time pass, and all that is to happen by then.
@@ -52,7 +52,7 @@ func pause(d time.Duration) {
 	synctest.Wait()
 }
 
-func newWorld(t testing.TB, ctx context.Context) *world {
+func newWorld(ctx context.Context, t testing.TB) *world {
 	ctx, cancel := context.WithCancel(ctx)
 	t.Cleanup(cancel)
 	w := &world{t: t, ctx: ctx, server: apiserver.New(), failed: map[string]int{}, messages: map[string]string{}}
@@ -159,11 +159,6 @@ func asking(name string) *corev1.Pod {
 func withPriority(n int32) func(*corev1.Pod) { return func(p *corev1.Pod) { p.Spec.Priority = &n } }
 
 func on(node string) func(*corev1.Pod) { return func(p *corev1.Pod) { p.Spec.NodeName = node } }
-
-// stays has a pod take so long to stop.
-func grace(seconds int64) func(*corev1.Pod) {
-	return func(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = &seconds }
-}
 
 func (w *world) get(name string) *corev1.Pod {
 	w.t.Helper()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ import (
 // step is one request, and the pod that it is about.
 type step struct {
 	name, pod string
-	do        func(context.Context, system) error
+	do        func(context.Context, subject) error
 }
 
 func newPod(name string) *corev1.Pod {
@@ -36,7 +37,7 @@ func newPod(name string) *corev1.Pod {
 }
 
 func create(name string, as ...func(*corev1.Pod)) step {
-	return step{"create " + name, name, func(ctx context.Context, s system) error {
+	return step{"create " + name, name, func(ctx context.Context, s subject) error {
 		p := newPod(name)
 		for _, set := range as {
 			set(p)
@@ -53,7 +54,7 @@ var address = netip.MustParsePrefix("10.0.0.5/24")
 
 // bind binds a pod; another: with the UID of another one.
 func bind(name, node string, another bool) step {
-	return step{fmt.Sprintf("bind %s to %s, another: %v", name, node, another), name, func(ctx context.Context, s system) error {
+	return step{fmt.Sprintf("bind %s to %s, another: %v", name, node, another), name, func(ctx context.Context, s subject) error {
 		b := kube.Binding{Pod: key(name), Node: node, Address: address}
 		if p, err := s.pods.Get(ctx, key(name)); err == nil {
 			b.UID = p.UID
@@ -66,8 +67,8 @@ func bind(name, node string, another bool) step {
 }
 
 // about asks something of a pod as it is now; another: with the UID of another one.
-func about(what, name string, another bool, do func(context.Context, system, *corev1.Pod) error) step {
-	return step{fmt.Sprintf("%s %s, another: %v", what, name, another), name, func(ctx context.Context, s system) error {
+func about(what, name string, another bool, do func(context.Context, subject, *corev1.Pod) error) step {
+	return step{fmt.Sprintf("%s %s, another: %v", what, name, another), name, func(ctx context.Context, s subject) error {
 		p, err := s.pods.Get(ctx, key(name))
 		if err != nil {
 			p = newPod(name)
@@ -81,35 +82,35 @@ func about(what, name string, another bool, do func(context.Context, system, *co
 }
 
 func annotate(name, text string, another bool) step {
-	return about("annotate with "+text, name, another, func(ctx context.Context, s system, p *corev1.Pod) error {
+	return about("annotate with "+text, name, another, func(ctx context.Context, s subject, p *corev1.Pod) error {
 		return s.pods.Annotate(ctx, key(name), p.UID, netip.MustParsePrefix(text))
 	})
 }
 
 func evict(name string, another bool) step {
-	return about("evict", name, another, func(ctx context.Context, s system, p *corev1.Pod) error {
+	return about("evict", name, another, func(ctx context.Context, s subject, p *corev1.Pod) error {
 		return s.pods.Evict(ctx, key(name), p.UID)
 	})
 }
 
 func update(what, name string, another bool, change func(*corev1.Pod)) step {
-	return about(what, name, another, func(ctx context.Context, s system, p *corev1.Pod) error {
+	return about(what, name, another, func(ctx context.Context, s subject, p *corev1.Pod) error {
 		change(p)
 		return s.update(ctx, p)
 	})
 }
 
 func phase(name string, to corev1.PodPhase) step {
-	return step{fmt.Sprint(name, " is ", to), name, func(ctx context.Context, s system) error { return s.phase(ctx, name, to) }}
+	return step{fmt.Sprint(name, " is ", to), name, func(ctx context.Context, s subject) error { return s.phase(ctx, name, to) }}
 }
 
 func remove(name string, d apiserver.Deletion) step {
 	grace := "its own"
 	if d.Grace != nil {
-		grace = fmt.Sprint(*d.Grace)
+		grace = strconv.FormatInt(*d.Grace, 10)
 	}
 	return step{fmt.Sprintf("delete %s with %s s (%s%s)", name, grace, d.UID, d.Version), name,
-		func(ctx context.Context, s system) error { return s.remove(ctx, name, d) }}
+		func(ctx context.Context, s subject) error { return s.remove(ctx, name, d) }}
 }
 
 func grace(seconds int64) apiserver.Deletion { return apiserver.Deletion{Grace: &seconds} }
@@ -117,7 +118,7 @@ func grace(seconds int64) apiserver.Deletion { return apiserver.Deletion{Grace: 
 // onPods are requests about pods, in order. The eviction of a pod of another UID that has
 // not begun is left out: the real API server tries for 10 s before it says the same.
 func onPods() []step {
-	budget := step{"no evictions", "a", func(ctx context.Context, s system) error { return s.budget(ctx) }}
+	budget := step{"no evictions", "a", func(ctx context.Context, s subject) error { return s.budget(ctx) }}
 	return []step{
 		create("a"), create("a"),
 		bind("a", "one", true), bind("none", "one", false),
@@ -152,7 +153,7 @@ func onPods() []step {
 // TestSameAnswers asks the same about pods of both, and compares answers, pods, and what a watch
 // of the bound pods shows.
 func TestSameAnswers(t *testing.T) {
-	both := []system{simulated(t), actual(t)}
+	both := []subject{simulated(t), actual(t)}
 	told := [2][]string{}
 	var followed [2]func() []string
 	for i, s := range both {
@@ -173,7 +174,7 @@ func TestSameAnswers(t *testing.T) {
 }
 
 // compareObjects does the same with Nodes and NodeSlots.
-func compareObjects(t *testing.T, both []system) {
+func compareObjects(t *testing.T, both []subject) {
 	told := [2][]string{}
 	for i, s := range both {
 		told[i] = objects(t.Context(), s)
@@ -185,7 +186,7 @@ func compareObjects(t *testing.T, both []system) {
 }
 
 // objects asks about Nodes and NodeSlots, and tells what came of it.
-func objects(ctx context.Context, s system) (told []string) {
+func objects(ctx context.Context, s subject) (told []string) {
 	const name = "bare"
 	status := v1alpha1.NodeSlotsStatus{Mode: "prefix", NetworkInterface: "eni-1", Subnet: "subnet-1", KnownFree: []string{"10.0.0.16/28"}}
 	var first, last string
@@ -205,7 +206,7 @@ func objects(ctx context.Context, s system) (told []string) {
 		note(what, err)
 	}
 	advertise := func(what string, total int) {
-		err := s.nodes.Advertise(ctx, name, kube.Advert{Resource: vpc.Resource, Total: total, Annotations: map[string]string{"slotwise.dev/x": fmt.Sprint(total)}})
+		err := s.nodes.Advertise(ctx, name, kube.Advert{Resource: vpc.Resource, Total: total, Annotations: map[string]string{"slotwise.dev/x": strconv.Itoa(total)}})
 		shown := "none"
 		if n, missing := s.node(ctx, name); missing == nil {
 			capacity, allocatable := n.Status.Capacity[vpc.Resource], n.Status.Allocatable[vpc.Resource]

@@ -1,17 +1,17 @@
 package witness
 
 import (
-	"net/netip"
 	"time"
 
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
-// EC2 is what is known of the interfaces: the simulated EC2's exact record.
+// EC2 is what is known of subnets and interfaces: the simulated EC2's exact record.
 type EC2 interface {
 	Changes() []ec2sim.Change
 	Calls() []ec2sim.Call
 	Interfaces() []ec2sim.Interface
+	Subnets() []ec2sim.Subnet
 	// Check compares EC2's own books.
 	Check() error
 }
@@ -26,14 +26,13 @@ type Clock interface {
 	NotAfter(revision int64) (time.Time, bool)
 }
 
-// world is which interface and which subnet a node has. Two nodes may have the same
-// interface, and a node another one than before.
-type world struct {
-	homes  map[string][]home       // by node, in the order of time
-	subnet map[string]string       // by ENI
-	kind   map[string]string       // instance type, by ENI
-	cidr   map[string]netip.Prefix // by subnet
-	pods   map[string]int          // max-pods, by node, where it is less than there may be addresses
+// cluster is what the witness was told of nodes and their interfaces. Two nodes may have
+// the same interface, and a node another one than before.
+type cluster struct {
+	homes  map[string][]home // by node, in the order of time
+	subnet map[string]string // by ENI
+	kind   map[string]string // instance type, by ENI
+	pods   map[string]int    // max-pods, by node, where it is less than there may be addresses
 	// scheduler is the one that binds through the extender.
 	scheduler string
 }
@@ -44,9 +43,9 @@ type home struct {
 	eni   string
 }
 
-func newWorld(scheduler string) world {
-	return world{
-		homes: map[string][]home{}, subnet: map[string]string{}, kind: map[string]string{}, cidr: map[string]netip.Prefix{},
+func newCluster(scheduler string) cluster {
+	return cluster{
+		homes: map[string][]home{}, subnet: map[string]string{}, kind: map[string]string{},
 		pods:      map[string]int{},
 		scheduler: scheduler,
 	}
@@ -54,8 +53,8 @@ func newWorld(scheduler string) world {
 
 // interfaceOf is the interface of a node at a time; that of its beginning where the time
 // is before that, and empty where the node is not known.
-func (w world) interfaceOf(node string, at time.Time) (eni string) {
-	for i, h := range w.homes[node] {
+func (c cluster) interfaceOf(node string, at time.Time) (eni string) {
+	for i, h := range c.homes[node] {
 		if i == 0 || !h.since.After(at) {
 			eni = h.eni
 		}
@@ -64,7 +63,7 @@ func (w world) interfaceOf(node string, at time.Time) (eni string) {
 }
 
 // settle makes an interface that of a node from a time on.
-func (w world) settle(node string, eni ec2sim.Interface, since time.Time) {
-	w.homes[node] = append(w.homes[node], home{since, eni.ID})
-	w.subnet[eni.ID], w.kind[eni.ID] = eni.Subnet, eni.Type
+func (c cluster) settle(node string, eni ec2sim.Interface, since time.Time) {
+	c.homes[node] = append(c.homes[node], home{since, eni.ID})
+	c.subnet[eni.ID], c.kind[eni.ID] = eni.Subnet, eni.Type
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,18 +31,18 @@ import (
 
 const namespace = "default"
 
-// system is an API server with what the test asks of it.
-type system struct {
+// subject is an API server with what the test asks of it.
+type subject struct {
 	name  string
 	pods  kube.Pods
 	nodes kube.Nodes
 	slots kube.NodeSlots
 	bound cache.ListerWatcher
-	world
+	others
 }
 
-// world is what others ask of the API server.
-type world interface {
+// others are who else asks the API server, and what they ask.
+type others interface {
 	create(context.Context, *corev1.Pod) error
 	update(context.Context, *corev1.Pod) error
 	phase(ctx context.Context, pod string, p corev1.PodPhase) error
@@ -56,15 +57,15 @@ type world interface {
 func always() bool { return true }
 
 // simulated is the one of the simulation.
-func simulated(t *testing.T) system {
+func simulated(t *testing.T) subject {
 	s := apiserver.New()
 	t.Cleanup(s.Close)
 	c := s.Client(apiserver.NewLink(apiserver.LinkOptions{Name: "test"}))
-	return system{"simulated", c.Pods(), c.Nodes(), c.NodeSlots(always), c.BoundPods(), simulation{s, c}}
+	return subject{"simulated", c.Pods(), c.Nodes(), c.NodeSlots(always), c.BoundPods(), simulation{s, c}}
 }
 
 // actual is a kube-apiserver.
-func actual(t *testing.T) system {
+func actual(t *testing.T) subject {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cluster, err := controlplane.Start(ctx, controlplane.Options{})
@@ -87,11 +88,11 @@ func actual(t *testing.T) system {
 	if err := installCRD(ctx, c); err != nil {
 		t.Fatal(err)
 	}
-	return system{"real", kube.NewPods(cluster.Client), kube.NewNodes(cluster.Client), kube.NewNodeSlots(c, always), kube.BoundPods(cluster.Client), reality{c}}
+	return subject{"real", kube.NewPods(cluster.Client), kube.NewNodes(cluster.Client), kube.NewNodeSlots(c, always), kube.BoundPods(cluster.Client), reality{c}}
 }
 
 // state is all of a pod that the rules of the API server are about.
-func (s system) state(ctx context.Context, pod string) string {
+func (s subject) state(ctx context.Context, pod string) string {
 	p, err := s.pods.Get(ctx, key(pod))
 	if err != nil {
 		return string(apierrors.ReasonForError(err))
@@ -100,21 +101,22 @@ func (s system) state(ctx context.Context, pod string) string {
 }
 
 func describe(p *corev1.Pod) string {
-	text := fmt.Sprintf("on %q with %q, %s", p.Spec.NodeName, p.Annotations[vpc.Annotation], p.Status.Phase)
+	var text strings.Builder
+	fmt.Fprintf(&text, "on %q with %q, %s", p.Spec.NodeName, p.Annotations[vpc.Annotation], p.Status.Phase)
 	if p.DeletionTimestamp != nil {
-		text += fmt.Sprintf(", deleted with %d s", *p.DeletionGracePeriodSeconds)
+		fmt.Fprintf(&text, ", deleted with %d s", *p.DeletionGracePeriodSeconds)
 	}
 	if n := p.Status.NominatedNodeName; n != "" {
-		text += ", nominated to " + n
+		text.WriteString(", nominated to " + n)
 	}
 	for _, c := range p.Status.Conditions {
-		text += fmt.Sprintf(", %s %s", c.Type, c.Status)
+		fmt.Fprintf(&text, ", %s %s", c.Type, c.Status)
 	}
-	return text
+	return text.String()
 }
 
 // follow watches the bound pods from now on. The function that it returns tells what came.
-func (s system) follow(ctx context.Context, t *testing.T) func() []string {
+func (s subject) follow(ctx context.Context, t *testing.T) func() []string {
 	lw := cache.ToListerWatcherWithContext(s.bound)
 	list, err := lw.ListWithContext(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -149,7 +151,7 @@ func key(name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: namespace, Name: name}
 }
 
-// simulation is the world of the simulated API server.
+// simulation is the others of the simulated API server.
 type simulation struct {
 	server *apiserver.Server
 	client *apiserver.Client
@@ -196,7 +198,7 @@ func (s simulation) object(ctx context.Context, name string) (*v1alpha1.NodeSlot
 	return s.server.NodeSlots().Via(s.client).Get(ctx, types.NamespacedName{Name: name})
 }
 
-// reality is the world of a kube-apiserver.
+// reality is the others of a kube-apiserver.
 type reality struct{ client.Client }
 
 func (r reality) create(ctx context.Context, p *corev1.Pod) error { return r.Create(ctx, p.DeepCopy()) }
