@@ -11,9 +11,10 @@ import (
 
 // Cluster is a cluster at one moment.
 type Cluster struct {
-	At      time.Time `json:"at"`      // when EC2 was asked last
-	Mode    string    `json:"mode"`    // what the ConfigMap says: prefix or secondary-ip
-	Enabled bool      `json:"enabled"` // enable-windows-ipam
+	At      time.Time `json:"at"`                // when EC2 was asked last
+	Mode    string    `json:"mode"`              // what the ConfigMap says: prefix or secondary-ip
+	Enabled bool      `json:"enabled"`           // enable-windows-ipam
+	Trouble string    `json:"trouble,omitempty"` // why EC2 could not be looked at since; what it showed before counts
 	Totals  Totals    `json:"totals"`
 	Nodes   []Node    `json:"nodes"` // the widest gap first; those that could not be looked at come last
 	Subnets []Subnet  `json:"subnets"`

@@ -1,0 +1,140 @@
+package draw
+
+import (
+	"fmt"
+	"time"
+
+	"slotwise.dev/slotwise/allocator/survey"
+)
+
+// Sample is what was promised and there at a time.
+type Sample struct {
+	At time.Time
+	Figures
+	Mode string
+}
+
+// SampleOf is that of a cluster at a time.
+func SampleOf(c *survey.Cluster, at time.Time) Sample { return Sample{at, Sum(c.Totals), c.Mode} }
+
+// Measures of the curves, in pixels.
+const (
+	historyWidth = 1046
+	curveLeft    = 86
+	curveTop     = 18
+	curveHeight  = 82
+	curveBottom  = curveTop + curveHeight
+)
+
+// History draws both figures over the last so long, with the gap between them hatched.
+// Samples stand in order; each holds until the next.
+func History(samples []Sample, span time.Duration, now time.Time) Drawing {
+	if len(samples) == 0 {
+		return svg("history", "nothing has been seen yet", historyWidth, curveBottom+20, "")
+	}
+	p := plot{from: now.Add(-span), span: span, now: now, most: 1}
+	for _, s := range samples {
+		p.most = max(p.most, s.Promised, s.There)
+	}
+	promised, there := p.steps(samples, func(s Sample) int { return s.Promised }), p.steps(samples, func(s Sample) int { return s.There })
+	last := samples[len(samples)-1]
+	content := fmt.Sprintf(`<path class="axis" d="M%d %dH%d"/>`, curveLeft, curveBottom, historyWidth-1) +
+		p.gap(samples) +
+		`<path class="promised-line" d="` + line(promised) + `"/><path class="there-line" d="` + line(there) + `"/>` +
+		p.marks(samples) + p.ends(last)
+	label := fmt.Sprintf("the last %s: now %d promised, %d there", span, last.Promised, last.There)
+	return svg("history", label, historyWidth, curveBottom+20, content)
+}
+
+// plot maps times and figures to places.
+type plot struct {
+	from, now time.Time
+	span      time.Duration
+	most      int
+}
+
+type point struct{ x, y float64 }
+
+func (p plot) x(t time.Time) float64 {
+	part := max(0, float64(t.Sub(p.from))/float64(p.span))
+	return tenth(curveLeft + part*(historyWidth-1-curveLeft))
+}
+
+func (p plot) y(n int) float64 { return tenth(curveBottom - float64(n)/float64(p.most)*curveHeight) }
+
+// steps is a curve that goes on level until the next sample.
+func (p plot) steps(samples []Sample, value func(Sample) int) []point {
+	var curve []point
+	for i, s := range samples {
+		until := p.now
+		if i+1 < len(samples) {
+			until = samples[i+1].At
+		}
+		if until.Before(p.from) {
+			continue
+		}
+		y := p.y(value(s))
+		if n := len(curve); n > 1 && curve[n-1].y == y {
+			curve[n-1].x = p.x(until)
+			continue
+		}
+		curve = append(curve, point{p.x(s.At), y}, point{p.x(until), y})
+	}
+	return curve
+}
+
+// gap is the area where more is promised than there, a box for each stretch of time.
+func (p plot) gap(samples []Sample) string {
+	var area path
+	for i, s := range samples {
+		until := p.now
+		if i+1 < len(samples) {
+			until = samples[i+1].At
+		}
+		if x := p.x(s.At); s.Promised > s.There && !until.Before(p.from) {
+			area.box(x, p.y(s.Promised), tenth(p.x(until)-x), tenth(p.y(s.There)-p.y(s.Promised)))
+		}
+	}
+	return area.tag("lack")
+}
+
+// marks are the switches of mode.
+func (p plot) marks(samples []Sample) string {
+	marks := ""
+	for i := 1; i < len(samples); i++ {
+		if s := samples[i]; s.Mode != samples[i-1].Mode && !s.At.Before(p.from) {
+			marks += fmt.Sprintf(`<path class="switch" d="M%s %dV%d"/>`, num(p.x(s.At)), curveTop-6, curveBottom) +
+				text("label", p.x(s.At)+4, curveBottom+15, "switched to "+s.Mode)
+		}
+	}
+	return marks
+}
+
+// ends are the words at the end of the curves.
+func (p plot) ends(s Sample) string {
+	up, down := p.y(s.Promised), p.y(s.There)
+	if up > down {
+		up, down = down, up
+	}
+	const right = historyWidth - 6
+	words := text("label end strong promised", right, p.y(s.Promised)-5, fmt.Sprintf("formula %d", s.Promised))
+	if down-up < 14 && s.Promised != s.There {
+		return words + text("label end strong there", right-110, p.y(s.There)-5, fmt.Sprintf("there %d", s.There))
+	}
+	if s.Promised == s.There {
+		return text("label end strong there", right, p.y(s.There)-5, fmt.Sprintf("formula and truth %d", s.There))
+	}
+	return words + text("label end strong there", right, p.y(s.There)+14, fmt.Sprintf("there %d", s.There))
+}
+
+func line(curve []point) string {
+	d := ""
+	for i, c := range curve {
+		command := "L"
+		if i == 0 {
+			command = "M"
+		}
+		d += command + num(c.x) + " " + num(c.y)
+	}
+	return d
+}
