@@ -56,7 +56,8 @@ type SubnetShown struct {
 func Take(o Objects, shown Shown, now time.Time) *Cluster {
 	c := &Cluster{At: shown.At, Mode: o.Settings.Mode.String(), Enabled: o.Settings.Enabled}
 	books := make([]*book, 0, len(o.Nodes))
-	for _, n := range o.Nodes {
+	byName := func(a, b *corev1.Node) int { return strings.Compare(a.Name, b.Name) }
+	for _, n := range slices.SortedFunc(slices.Values(o.Nodes), byName) { // so that the same gets the same share
 		books = append(books, open(n, o, shown, now))
 	}
 	share(books, shown)

@@ -44,23 +44,23 @@ func bar(f Figures, class string, w, h float64) Drawing {
 // Measures of a strip, in pixels.
 const (
 	stripHeight = 34
-	stripPitch  = 7
-	stripMost   = 92 // nodes
+	stripMost   = 91 // columns
+	stripWidest = 30 // of a column
 )
 
 // Strip draws the nodes of a group as columns, those with the widest gap first, where
 // there is no room for a row each.
 func Strip(nodes []survey.Node) Drawing {
 	var inUse, room, lack path
-	n := min(len(nodes), stripMost)
-	most := 1
+	n, most := min(len(nodes), stripMost), 1
+	pitch := min(stripWidest, tenth(slotsWidth/float64(max(1, n))))
 	for i := range n {
 		most = max(most, nodes[i].Promised, nodes[i].There)
 	}
 	column := func(p *path, i, from, to int) {
 		if to > from {
 			scale := float64(stripHeight) / float64(most)
-			p.box(float64(i*stripPitch), stripHeight-float64(to)*scale, stripPitch-1.5, tenth(float64(to-from)*scale))
+			p.box(float64(i)*pitch, stripHeight-float64(to)*scale, tenth(pitch*.85), tenth(float64(to-from)*scale))
 		}
 	}
 	for i := range n {

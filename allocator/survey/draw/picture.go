@@ -41,7 +41,7 @@ func Equation(t survey.Totals) string {
 	if t.Unseen > 0 {
 		return fmt.Sprintf("%d promised, %d there: %d too many and %d too few", t.Promised, t.There, t.Gap, t.Unseen)
 	}
-	s := fmt.Sprintf("%d promised = %d in use + %d room + %d that are not there", t.Promised, t.InUse, t.There-t.InUse, t.Gap)
+	s := fmt.Sprintf("%d promised = %d in use + %d room + %d not there", t.Promised, t.InUse, t.There-t.InUse, t.Gap)
 	if t.Hang < t.Gap {
 		s += fmt.Sprintf(" (%d beyond max-pods)", t.Gap-t.Hang)
 	}
@@ -54,11 +54,19 @@ func Subtitle(c *survey.Cluster) string {
 	if !c.Enabled {
 		s += ", enable-windows-ipam is off"
 	}
-	s += fmt.Sprintf(" · %d Windows nodes · %d pods", c.Totals.Nodes+c.Totals.Odd, c.Totals.Pods)
+	s += fmt.Sprintf(" · %s · %d pods", Nodes(c.Totals.Nodes+c.Totals.Odd), c.Totals.Pods)
 	if c.Totals.Odd > 0 {
-		s += fmt.Sprintf(" · %d nodes not looked at", c.Totals.Odd)
+		s += fmt.Sprintf(" · %d not looked at", c.Totals.Odd)
 	}
 	return s
+}
+
+// Nodes counts them in words.
+func Nodes(n int) string {
+	if n == 1 {
+		return "1 node"
+	}
+	return fmt.Sprintf("%d nodes", n)
 }
 
 // Picture draws a whole cluster into one SVG file that needs nothing else.
@@ -116,7 +124,7 @@ func (p *picture) nodes(nodes []survey.Node) {
 func (p *picture) groups(c *survey.Cluster) {
 	for _, name := range c.Groups() {
 		nodes := In(c.Nodes, name)
-		p.names(name, fmt.Sprintf("%d nodes", len(nodes)))
+		p.names(name, Nodes(len(nodes)))
 		p.WriteString(Strip(nodes).at(slotsLeft, p.y, slotsShown))
 		p.figures(Sum(survey.Sum(nodes)))
 		p.y += 56

@@ -27,7 +27,7 @@ const (
 )
 
 // Slots draws what is in the slots of a node: secondary IPs, then prefixes, then the empty
-// ones.
+// ones. Of a zero time the rings of what cools are open, for a page that closes them.
 func Slots(n *survey.Node, now time.Time) Drawing {
 	var d slotsDrawing
 	for i, b := range InSlots(n) {
@@ -95,7 +95,10 @@ func (d *slotsDrawing) secondaryIP(x, y float64, a survey.Address, now time.Time
 // cools draws a ring that closes while an address cools. Its length counts as 30, a unit a
 // second, and a page that lives lets it grow until the time that it carries.
 func (d *slotsDrawing) cools(x, y, r float64, until, now time.Time) {
-	passed := ledger.Cooldown - max(0, min(ledger.Cooldown, until.Sub(now)))
+	passed := time.Duration(0)
+	if !now.IsZero() {
+		passed = ledger.Cooldown - max(0, min(ledger.Cooldown, until.Sub(now)))
+	}
 	fmt.Fprintf(&d.cooling, `<circle class="cool" cx="%s" cy="%s" r="%s" pathLength="30" stroke-dasharray="%d 30" transform="rotate(-90 %[1]s %[2]s)"`,
 		num(x), num(y), num(r), int(passed.Seconds()))
 	if !until.IsZero() {

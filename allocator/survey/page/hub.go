@@ -1,7 +1,9 @@
 package page
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
 	"sync"
 	"time"
 
@@ -33,39 +35,46 @@ type listener struct {
 
 // Tell takes in the cluster as it is at a time.
 func (h *Hub) Tell(c *survey.Cluster, now time.Time) {
-	pieces := New(c, now)
+	pieces := New(c)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.cluster = c
 	h.sampleLocked(draw.SampleOf(c, now), now)
-	pieces["history"] = h.historyLocked(now)
+	if old, drawn := h.pieces["history"]; drawn {
+		pieces["history"] = old // Tick moves it on
+	} else {
+		pieces["history"] = h.historyLocked(now)
+	}
 	h.pieces = pieces
 	h.wakeLocked()
 }
 
-// Tick moves the curves on, though nothing may have changed.
+// Tick moves the curves on, once a second. They are the largest piece where figures change
+// all the time.
 func (h *Hub) Tick(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.cluster == nil || len(h.listeners) == 0 {
 		return
 	}
-	next := make(Pieces, len(h.pieces))
-	for key, piece := range h.pieces {
-		next[key] = piece
-	}
+	next := maps.Clone(h.pieces)
 	next["history"] = h.historyLocked(now)
 	h.pieces = next
 	h.wakeLocked()
 }
 
-// sampleLocked keeps a sample where it is news, and forgets those that are too old to be
-// seen. Caller holds h.mu.
+// resolution is that of the curves in time: three pixels.
+const resolution = time.Second
+
+// sampleLocked keeps a sample where it is news, in place of the last one where that is
+// younger than can be told apart, and forgets those that are too old to be seen. Caller
+// holds h.mu.
 func (h *Hub) sampleLocked(s draw.Sample, now time.Time) {
-	if n := len(h.samples); n > 0 && h.samples[n-1].Figures == s.Figures && h.samples[n-1].Mode == s.Mode {
-		return
+	if n := len(h.samples); n > 1 && h.samples[n-1].Mode == s.Mode && h.samples[n-1].Mode == h.samples[n-2].Mode && now.Sub(h.samples[n-1].At) < resolution {
+		h.samples[n-1].Figures = s.Figures
+	} else if n == 0 || h.samples[n-1].Figures != s.Figures || h.samples[n-1].Mode != s.Mode {
+		h.samples = append(h.samples, s)
 	}
-	h.samples = append(h.samples, s)
 	for len(h.samples) > 1 && h.samples[1].At.Before(now.Add(-Span)) { // the first holds until the second
 		h.samples = h.samples[1:]
 	}
@@ -111,7 +120,11 @@ func (h *Hub) next(l *listener) ([]byte, error) {
 	if len(diff) == 0 {
 		return nil, nil
 	}
-	return json.Marshal(diff)
+	var out bytes.Buffer
+	encode := json.NewEncoder(&out)
+	encode.SetEscapeHTML(false) // it is parsed as JSON, and is a third shorter
+	err := encode.Encode(diff)
+	return out.Bytes(), err
 }
 
 // current is the cluster as it was told last.

@@ -117,6 +117,7 @@ function showNode(key) {
   if (row.told === piece.html) return;
   const pods = row.querySelector(".pods");
   fill(row, piece.html);
+  closeRings(row);
   if (pods) { row.append(pods); listPods(row); }
 }
 
@@ -156,12 +157,13 @@ function order(parent, entries) {
 }
 
 // Rings close second by second: a step is enough to see, and costs next to nothing.
-setInterval(() => {
-  for (const ring of document.querySelectorAll(".cool[data-until]")) {
+function closeRings(within) {
+  for (const ring of within.querySelectorAll(".cool[data-until]")) {
     const passed = Math.max(0, Math.min(30, 30 - (ring.dataset.until - Date.now()) / 1000));
     ring.setAttribute("stroke-dasharray", passed.toFixed(1) + " 30");
   }
-}, 1000);
+}
+setInterval(() => closeRings(document), 1000);
 
 function foldAll(open) {
   for (const [name, g] of groups) { g.open = open; showGroup(name); }

@@ -22,13 +22,13 @@ type Piece struct {
 type Pieces map[string]Piece
 
 // New are the pieces of a cluster.
-func New(c *survey.Cluster, now time.Time) Pieces {
+func New(c *survey.Cluster) Pieces {
 	p := Pieces{"head": {HTML: head(c)}}
 	for _, g := range c.Groups() {
 		p["group/"+g] = group(g, c.Nodes)
 	}
 	for i := range c.Nodes {
-		p["node/"+c.Nodes[i].Name] = node(&c.Nodes[i], now)
+		p["node/"+c.Nodes[i].Name] = node(&c.Nodes[i])
 	}
 	for i := range c.Subnets {
 		p["subnet/"+c.Subnets[i].ID] = Piece{HTML: subnet(&c.Subnets[i])}
@@ -75,10 +75,7 @@ func group(name string, all []survey.Node) Piece {
 		}
 	}
 	t := survey.Sum(nodes)
-	count := fmt.Sprintf("%d nodes", len(nodes))
-	if len(nodes) == 1 {
-		count = "1 node"
-	}
+	count := draw.Nodes(len(nodes))
 	if t.Odd > 0 {
 		count += fmt.Sprintf(", %d not looked at", t.Odd)
 	}
@@ -86,7 +83,7 @@ func group(name string, all []survey.Node) Piece {
 		draw.Strip(draw.In(nodes, name)).String() + figures(draw.Sum(t), t.Gap, t.Hang)}
 }
 
-func node(n *survey.Node, now time.Time) Piece {
+func node(n *survey.Node) Piece {
 	p := Piece{Group: n.Group, Gap: n.Gap, Find: strings.ToLower(strings.Join([]string{n.Name, n.Group, n.Type, n.Subnet, n.Instance}, " "))}
 	p.HTML = `<span class="name"><b>` + esc(n.Name) + `</b><small>` + esc(n.Type) + `</small></span>`
 	if n.Why != "" {
@@ -94,7 +91,7 @@ func node(n *survey.Node, now time.Time) Piece {
 		p.HTML += `<span class="why">not looked at: ` + esc(n.Why) + `</span>`
 		return p
 	}
-	p.HTML += draw.Slots(n, now).String() + figures(draw.Of(n), n.Gap, n.Hang)
+	p.HTML += draw.Slots(n, time.Time{}).String() + figures(draw.Of(n), n.Gap, n.Hang)
 	if n.Waiting > 0 {
 		p.HTML += fmt.Sprintf(`<span class="note">%d pods are bound there and have no address</span>`, n.Waiting)
 	} else if n.Note != "" {
@@ -107,10 +104,10 @@ func node(n *survey.Node, now time.Time) Piece {
 func figures(f draw.Figures, gap, hang int) string {
 	words := fmt.Sprintf(`<b>%d there</b><small>%d promised</small>`, f.There, f.Promised)
 	switch {
-	case gap > 0 && hang < gap:
-		words += fmt.Sprintf(`<small class="bad">%d too many, %d hang</small>`, gap, hang)
+	case hang > 0:
+		words += fmt.Sprintf(`<small class="bad">%d would hang</small>`, hang)
 	case gap > 0:
-		words += fmt.Sprintf(`<small class="bad">%d too many</small>`, gap)
+		words += fmt.Sprintf(`<small>%d beyond max-pods</small>`, gap)
 	case gap < 0:
 		words += fmt.Sprintf(`<small>%d hidden</small>`, -gap)
 	}
