@@ -1,6 +1,7 @@
 "use strict";
 const $ = id => document.getElementById(id);
 const fewNodes = 40;      // so many are unfolded at the start
+const fewSubnets = 3;     // above the curves
 const sortPause = 2000;   // ms; rows that jump cannot be read
 const pieces = new Map(); // all that the server has told, by key
 const groups = new Map(); // name -> {section, button, rows, open}
@@ -131,6 +132,7 @@ function showSubnet(key, id, piece) {
     $("subnets").append(box);
   }
   $("uses").hidden = false;
+  if ($("subnets").childElementCount > fewSubnets) $("groups").after($("minutes")); // or they would be out of sight
   fill(box, piece.html);
 }
 
