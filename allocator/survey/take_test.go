@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"slotwise.dev/slotwise/allocator/cloud"
 	"slotwise.dev/slotwise/allocator/ledger"
 	"slotwise.dev/slotwise/allocator/subnet"
 )
@@ -86,7 +87,8 @@ func TestShare(t *testing.T) {
 	s := w.Subnets["subnet-1"]
 	s.Reservations = []subnet.Reservation{{CIDR: netip.MustParsePrefix("10.0.8.0/21"), Kind: subnet.Explicit}, {CIDR: netip.MustParsePrefix("10.0.4.0/22"), Kind: subnet.Explicit}}
 	w.Subnets["subnet-1"] = s
-	w.take("eni-other", 40, 32) // 63 are left to be had, the first being AWS's, less 15 before .255
+	w.take("eni-other", 20, 32)
+	w.node("full", 14, 0)
 	for _, name := range []string{"a", "b", "c"} {
 		w.node(name, 0, 0)
 	}
@@ -99,6 +101,9 @@ func TestShare(t *testing.T) {
 		t.Errorf("%d pods in all, want %d: as many as the subnet has prefixes for", c.Totals.There, want)
 	}
 	for _, n := range c.Nodes {
+		if n.Name == "full" {
+			continue
+		}
 		if even := free / 3 * 16; n.There < even || n.There > even+16 || !strings.Contains(n.Note, "the subnet has nothing for") {
 			t.Errorf("%s has room for %d pods, want about %d; note %q", n.Name, n.There, even, n.Note)
 		}
@@ -200,6 +205,9 @@ func TestCells(t *testing.T) {
 	w.Subnets["subnet-1"] = s
 	w.take("eni-rds", 1, 32)   // in 10.0.1.32/28
 	w.take("eni-linux", 1, 28) // 10.0.1.48/28
+	s = w.Subnets["subnet-1"]
+	s.Holders = append(s.Holders, cloud.Holder{Interface: "eni-a", Blocks: []netip.Prefix{netip.MustParsePrefix("10.0.1.33/32")}}) // beside RDS
+	w.Subnets["subnet-1"] = s
 	got := map[string]Use{}
 	cells := w.cluster().Subnets[0].Cells
 	for _, c := range cells {
@@ -214,7 +222,7 @@ func TestCells(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the uses of blocks (-want +got):\n%s", diff)
 	}
-	if owners := cells[18].Owners; !cmp.Equal(owners, []string{"10.0.1.32 eni-rds"}) || len(cells) != 256 {
+	if owners := cells[18].Owners; !cmp.Equal(owners, []string{"10.0.1.32 eni-rds", "10.0.1.33 a"}) || len(cells) != 256 {
 		t.Errorf("of %d blocks, the owners of 10.0.1.32/28 are %q", len(cells), owners)
 	}
 }

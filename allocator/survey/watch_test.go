@@ -211,6 +211,20 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// TestWatchLooksSoon: a Node that joins does not wait until EC2 is asked again.
+func TestWatchLooksSoon(t *testing.T) {
+	_, ec2 := simulated(t)
+	n, cm, _ := objects()
+	kube := fake.NewClientset(cm)
+	var x told
+	go func() {
+		_ = Watch(t.Context(), Options{Kube: kube, Reader: builder(t).Build(), EC2: ec2, ConfigMap: configMap, Every: time.Hour}, x.tell)
+	}()
+	x.await(t, "there is nothing", func(c *Cluster) bool { return len(c.Nodes) == 0 })
+	check.Must(t, check.ErrorOf(kube.CoreV1().Nodes().Create(t.Context(), n, metav1.CreateOptions{})))
+	x.await(t, "the node is known", func(c *Cluster) bool { return c.Totals.Nodes == 1 })
+}
+
 // TestStore: a pod is remembered while its address cools, and no longer.
 func TestStore(t *testing.T) {
 	n, _, p := objects()
@@ -222,8 +236,13 @@ func TestStore(t *testing.T) {
 		t.Errorf("of one pod that lives the store has %v, resting %t", byNode, resting)
 	}
 	s.see(p, now.Add(time.Second))
-	if byNode, _ := s.of(nodes, now); changes != 1 || !byNode["win-1"][0].Seen.Equal(now) {
+	if changes != 1 {
 		t.Errorf("%d changes, want 1: the same pod is no news", changes)
+	}
+	p.DeletionTimestamp = &metav1.Time{Time: now}
+	s.see(p, now.Add(time.Second))
+	if byNode, _ := s.of(nodes, now); changes != 2 || !byNode["win-1"][0].Seen.Equal(now) {
+		t.Errorf("%d changes, want 2; %v has had its address since %s", changes, byNode, now)
 	}
 	p.Status.Phase = corev1.PodSucceeded
 	s.see(p, now.Add(2*time.Second))

@@ -38,8 +38,7 @@ func History(samples []Sample, span time.Duration, now time.Time) Drawing {
 	}
 	promised, there := p.steps(samples, func(s Sample) int { return s.Promised }), p.steps(samples, func(s Sample) int { return s.There })
 	last := samples[len(samples)-1]
-	content := fmt.Sprintf(`<path class="axis" d="M%d %dH%d"/>`, curveLeft, curveBottom, historyWidth-1) +
-		p.gap(samples) +
+	content := p.axis() + p.gap(samples) +
 		`<path class="promised-line" d="` + line(promised) + `"/><path class="there-line" d="` + line(there) + `"/>` +
 		p.marks(samples) + p.ends(last)
 	label := fmt.Sprintf("the last %s: now %d promised, %d there", span, last.Promised, last.There)
@@ -98,13 +97,22 @@ func (p plot) gap(samples []Sample) string {
 	return area.tag("lack")
 }
 
+// axis is the time, with a word at each minute.
+func (p plot) axis() string {
+	axis := fmt.Sprintf(`<path class="axis" d="M%d %dH%d"/>`, curveLeft, curveBottom, historyWidth-1)
+	for minutes := time.Minute; minutes < p.span; minutes += time.Minute {
+		axis += text("label middle", p.x(p.now.Add(-minutes)), curveBottom+15, fmt.Sprintf("%d min ago", int(minutes.Minutes())))
+	}
+	return axis + text("label end", historyWidth-6, curveBottom+15, "now")
+}
+
 // marks are the switches of mode.
 func (p plot) marks(samples []Sample) string {
 	marks := ""
 	for i := 1; i < len(samples); i++ {
 		if s := samples[i]; s.Mode != samples[i-1].Mode && !s.At.Before(p.from) {
 			marks += fmt.Sprintf(`<path class="switch" d="M%s %dV%d"/>`, num(p.x(s.At)), curveTop-6, curveBottom) +
-				text("label", p.x(s.At)+4, curveBottom+15, "switched to "+s.Mode)
+				text("label end", max(p.x(s.At), curveLeft+130)-5, curveTop-2, "switched to "+s.Mode)
 		}
 	}
 	return marks

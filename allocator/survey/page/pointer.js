@@ -85,14 +85,12 @@ async function listPods(row) {
   const slots = await detailsOf(row.dataset.key), list = row.querySelector(".pods");
   if (!slots || !list) return;
   list.replaceChildren();
+  let last = "";
   for (const slot of slots) {
-    const heading = document.createElement("h4");
-    heading.textContent = `${slot.kind === "prefix" ? "prefix" : "secondary IP"} ${slot.block}`;
-    list.append(heading, ...slot.addresses.filter(a => a.state !== "free").map(a => {
-      const line = document.createElement("span");
-      line.textContent = `${a.address} ${a.pod || a.state}`;
-      return line;
-    }));
+    const title = slot.kind === "prefix" ? "prefix " + slot.block : "secondary IPs";
+    if (title !== last) list.append(Object.assign(document.createElement("h4"), { textContent: last = title }));
+    list.append(...slot.addresses.filter(a => a.state !== "free").map(a =>
+      Object.assign(document.createElement("span"), { textContent: `${a.address} ${a.pod || a.state}` })));
   }
 }
 
