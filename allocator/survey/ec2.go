@@ -2,6 +2,8 @@ package survey
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,7 +49,7 @@ func (e *EC2) Look(ctx context.Context, instances []string) Shown {
 	}
 	var mu sync.Mutex
 	var group sync.WaitGroup
-	for id := range shown.Subnets {
+	for _, id := range slices.Collect(maps.Keys(shown.Subnets)) { // which the looks then fill in
 		group.Go(func() {
 			s, err := e.client.Subnet(ctx, id)
 			mu.Lock()
