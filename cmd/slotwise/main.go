@@ -31,6 +31,6 @@ its address, so that no pod is bound that can never get one.`,
 		SilenceErrors: true,
 		Version:       version,
 	}
-	c.AddCommand(runCommand(), subnetsCommand(), nodesCommand(), uiCommand())
+	c.AddCommand(runCommand(), subnetsCommand(), nodesCommand(), uiCommand(), checkCommand())
 	return c
 }
