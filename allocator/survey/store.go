@@ -30,7 +30,7 @@ func newStore(changed func()) *store {
 func (s *store) handler() cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(o any, first bool) {
-			if p, is := o.(*corev1.Pod); is && !(first && pods.Finished(p)) { // when that ended nobody knows
+			if p, is := o.(*corev1.Pod); is && (!first || !pods.Finished(p)) { // of one that had ended before nobody knows when
 				s.see(p, time.Now())
 			}
 		},

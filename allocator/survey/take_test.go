@@ -151,11 +151,11 @@ func TestAddresses(t *testing.T) {
 	n := w.only()
 	var got []string
 	for _, b := range n.Blocks {
-		text := b.Kind().String()
+		words := []string{b.Kind().String()}
 		for _, a := range b.Addresses {
-			text += " " + a.State.String()[:1]
+			words = append(words, a.State.String()[:1])
 		}
-		got = append(got, text)
+		got = append(got, strings.Join(words, " "))
 	}
 	if want := []string{"secondary-ip c", "prefix f h" + strings.Repeat(" f", 14)}; !cmp.Equal(got, want) {
 		t.Errorf("the addresses are %q, want %q", got, want)

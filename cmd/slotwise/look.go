@@ -52,7 +52,7 @@ func (s *sources) open(ctx context.Context) (rc *rest.Config, kube client.Client
 		return nil, nil, nil, configMap, err
 	}
 	scheme := runtime.NewScheme()
-	if err = errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, nil, nil, configMap, err
 	}
 	if kube, err = client.New(rc, client.Options{Scheme: scheme}); err != nil {

@@ -2,6 +2,7 @@ package draw
 
 import (
 	"encoding/xml"
+	"errors"
 	"io"
 	"net/netip"
 	"regexp"
@@ -165,7 +166,7 @@ func TestPicture(t *testing.T) {
 			}
 			read := xml.NewDecoder(strings.NewReader(p))
 			for {
-				if _, err := read.Token(); err == io.EOF {
+				if _, err := read.Token(); errors.Is(err, io.EOF) {
 					return
 				} else if err != nil {
 					t.Fatal(err)

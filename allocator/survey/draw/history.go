@@ -2,6 +2,7 @@ package draw
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"slotwise.dev/slotwise/allocator/survey"
@@ -39,7 +40,7 @@ func History(samples []Sample, span time.Duration, now time.Time) Drawing {
 	promised, there := p.steps(samples, func(s Sample) int { return s.Promised }), p.steps(samples, func(s Sample) int { return s.There })
 	last := samples[len(samples)-1]
 	content := p.axis() + p.gap(samples) +
-		`<path class="promised-line" d="` + line(promised) + `"/><path class="there-line" d="` + line(there) + `"/>` +
+		line("promised-line", promised) + line("there-line", there) +
 		p.marks(samples) + p.ends(last)
 	label := fmt.Sprintf("the last %s: now %d promised, %d there", span, last.Promised, last.There)
 	return svg("history", label, historyWidth, curveBottom+20, content)
@@ -99,23 +100,26 @@ func (p plot) gap(samples []Sample) string {
 
 // axis is the time, with a word at each minute.
 func (p plot) axis() string {
-	axis := fmt.Sprintf(`<path class="axis" d="M%d %dH%d"/>`, curveLeft, curveBottom, historyWidth-1)
+	var rule path
+	fmt.Fprintf(&rule, "M%d %dH%d", curveLeft, curveBottom, historyWidth-1)
+	parts := []string{rule.tag("axis"), text("label end", historyWidth-6, curveBottom+15, "now")}
 	for minutes := time.Minute; minutes < p.span; minutes += time.Minute {
-		axis += text("label middle", p.x(p.now.Add(-minutes)), curveBottom+15, fmt.Sprintf("%d min ago", int(minutes.Minutes())))
+		parts = append(parts, text("label middle", p.x(p.now.Add(-minutes)), curveBottom+15, fmt.Sprintf("%d min ago", int(minutes.Minutes()))))
 	}
-	return axis + text("label end", historyWidth-6, curveBottom+15, "now")
+	return strings.Join(parts, "")
 }
 
 // marks are the switches of mode.
 func (p plot) marks(samples []Sample) string {
-	marks := ""
+	var rules path
+	var words []string
 	for i := 1; i < len(samples); i++ {
 		if s := samples[i]; s.Mode != samples[i-1].Mode && !s.At.Before(p.from) {
-			marks += fmt.Sprintf(`<path class="switch" d="M%s %dV%d"/>`, num(p.x(s.At)), curveTop-6, curveBottom) +
-				text("label end", max(p.x(s.At), curveLeft+130)-5, curveTop-2, "switched to "+s.Mode)
+			fmt.Fprintf(&rules, "M%s %dV%d", num(p.x(s.At)), curveTop-6, curveBottom)
+			words = append(words, text("label end", max(p.x(s.At), curveLeft+130)-5, curveTop-2, "switched to "+s.Mode))
 		}
 	}
-	return marks
+	return rules.tag("switch") + strings.Join(words, "")
 }
 
 // ends are the words at the end of the curves.
@@ -135,14 +139,13 @@ func (p plot) ends(s Sample) string {
 	return words + text("label end strong there", right, p.y(s.There)+14, fmt.Sprintf("there %d", s.There))
 }
 
-func line(curve []point) string {
-	d := ""
-	for i, c := range curve {
-		command := "L"
-		if i == 0 {
-			command = "M"
-		}
-		d += command + num(c.x) + " " + num(c.y)
+// line is a curve through points.
+func line(class string, curve []point) string {
+	var p path
+	command := "M"
+	for _, c := range curve {
+		fmt.Fprintf(&p, "%s%s %s", command, num(c.x), num(c.y))
+		command = "L"
 	}
-	return d
+	return p.tag(class)
 }

@@ -2,7 +2,6 @@ package draw
 
 import (
 	"fmt"
-	"html"
 	"strings"
 	"time"
 
@@ -81,26 +80,30 @@ func Picture(c *survey.Cluster, now time.Time) string {
 	for i := range c.Subnets {
 		p.subnet(&c.Subnets[i])
 	}
-	height := num(p.y + margin)
-	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%s" viewBox="0 0 %[1]d %[2]s" role="img" aria-label="%s"><style>%s</style>%s<rect class="ground" width="%[1]d" height="%[2]s"/>%[6]s</svg>`+"\n",
-		pictureWidth, height, html.EscapeString(Title+": "+Headline(c.Totals)), Style, Defs, p.String())
+	width, height := num(pictureWidth), num(p.y+margin)
+	ground := element("rect", "", "class", "ground", "width", width, "height", height)
+	return element("svg", element("style", Style)+Defs+ground+strings.Join(p.parts, ""),
+		"xmlns", "http://www.w3.org/2000/svg", "width", width, "height", height, "viewBox", "0 0 "+width+" "+height,
+		"role", "img", "aria-label", Title+": "+Headline(c.Totals)) + "\n"
 }
 
 // picture grows from top to bottom.
 type picture struct {
-	strings.Builder
-	y   float64
-	now time.Time
+	parts []string
+	y     float64
+	now   time.Time
 }
+
+func (p *picture) add(parts ...string) { p.parts = append(p.parts, parts...) }
 
 func (p *picture) head(c *survey.Cluster) {
 	class := "headline end"
 	if c.Totals.Hang > 0 {
 		class += " promised"
 	}
-	p.WriteString(text("title", margin, 36, Title) + text("", margin, 58, Subtitle(c)) +
-		text(class, pictureWidth-margin, 38, Headline(c.Totals)) + text("end", pictureWidth-margin, 58, Equation(c.Totals)) +
-		text("label", slotsLeft, 88, "slots of the network interface: ● secondary IP = 1 pod  ▦ prefix = 16 pods  ◔ cools  □ empty") +
+	p.add(text("title", margin, 36, Title), text("", margin, 58, Subtitle(c)),
+		text(class, pictureWidth-margin, 38, Headline(c.Totals)), text("end", pictureWidth-margin, 58, Equation(c.Totals)),
+		text("label", slotsLeft, 88, "slots of the network interface: ● secondary IP = 1 pod  ▦ prefix = 16 pods  ◔ cools  □ empty"),
 		text("label", barLeft, 88, "in use | room left | promised by the formula, not there"))
 	p.y = 100
 }
@@ -110,12 +113,12 @@ func (p *picture) nodes(nodes []survey.Node) {
 		n := &nodes[i]
 		p.names(n.Name, n.Type)
 		if n.Why != "" {
-			p.WriteString(text("label", slotsLeft, p.y+22, "not looked at: "+clip(n.Why, 150)))
+			p.add(text("label", slotsLeft, p.y+22, "not looked at: "+clip(n.Why, 150)))
 			p.y += 52
 			continue
 		}
 		slots := Slots(n, p.now)
-		p.WriteString(slots.at(slotsLeft, p.y, slotsShown))
+		p.add(slots.at(slotsLeft, p.y, slotsShown))
 		p.figures(Of(n))
 		p.y += max(52, slots.Height*slotsShown/slots.Width+16)
 	}
@@ -125,7 +128,7 @@ func (p *picture) groups(c *survey.Cluster) {
 	for _, name := range c.Groups() {
 		nodes := In(c.Nodes, name)
 		p.names(name, Nodes(len(nodes)))
-		p.WriteString(Strip(nodes).at(slotsLeft, p.y, slotsShown))
+		p.add(Strip(nodes).at(slotsLeft, p.y, slotsShown))
 		p.figures(Sum(survey.Sum(nodes)))
 		p.y += 56
 	}
@@ -143,21 +146,21 @@ func In(nodes []survey.Node, group string) []survey.Node {
 }
 
 func (p *picture) names(name, kind string) {
-	p.WriteString(text("strong", margin, p.y+16, clip(name, 17)) + text("label", margin, p.y+32, kind))
+	p.add(text("strong", margin, p.y+16, clip(name, 17)), text("label", margin, p.y+32, kind))
 }
 
 func (p *picture) figures(f Figures) {
-	p.WriteString(Bar(f).at(barLeft, p.y+3, barWidth) +
-		text("strong", figuresLeft, p.y+13, fmt.Sprintf("%d there", f.There)) +
+	p.add(Bar(f).at(barLeft, p.y+3, barWidth),
+		text("strong", figuresLeft, p.y+13, fmt.Sprintf("%d there", f.There)),
 		text("label", figuresLeft, p.y+29, fmt.Sprintf("%d promised", f.Promised)))
 }
 
 func (p *picture) subnet(s *survey.Subnet) {
-	p.WriteString(text("strong", margin, p.y+26, s.ID) + text("label", margin+130, p.y+26, clip(Summary(s), 160)))
+	p.add(text("strong", margin, p.y+26, s.ID), text("label", margin+130, p.y+26, clip(Summary(s), 160)))
 	p.y += 38
 	if s.Why == "" {
 		d := Subnet(s)
-		p.WriteString(d.at(margin, p.y, d.Width))
+		p.add(d.at(margin, p.y, d.Width))
 		p.y += d.Height
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,12 +100,14 @@ func (d *slotsDrawing) cools(x, y, r float64, until, now time.Time) {
 	if !now.IsZero() {
 		passed = ledger.Cooldown - max(0, min(ledger.Cooldown, until.Sub(now)))
 	}
-	fmt.Fprintf(&d.cooling, `<circle class="cool" cx="%s" cy="%s" r="%s" pathLength="30" stroke-dasharray="%d 30" transform="rotate(-90 %[1]s %[2]s)"`,
-		num(x), num(y), num(r), int(passed.Seconds()))
-	if !until.IsZero() {
-		fmt.Fprintf(&d.cooling, ` data-until="%d"`, until.UnixMilli())
+	ring := []string{
+		"class", "cool", "cx", num(x), "cy", num(y), "r", num(r), "pathLength", "30",
+		"stroke-dasharray", fmt.Sprintf("%d 30", int(passed.Seconds())), "transform", fmt.Sprintf("rotate(-90 %s %s)", num(x), num(y)),
 	}
-	d.cooling.WriteString("/>")
+	if !until.IsZero() {
+		ring = append(ring, "data-until", strconv.FormatInt(until.UnixMilli(), 10))
+	}
+	fmt.Fprint(&d.cooling, element("circle", "", ring...))
 }
 
 func (d *slotsDrawing) String() string {

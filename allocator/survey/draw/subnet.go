@@ -2,6 +2,7 @@ package draw
 
 import (
 	"fmt"
+	"strings"
 
 	"slotwise.dev/slotwise/allocator/survey"
 )
@@ -37,7 +38,7 @@ func Subnet(s *survey.Subnet) Drawing {
 	g := GridOf(len(s.Cells))
 	var squares [len(classes)]path
 	var dots, crosses path
-	labels := ""
+	var parts []string
 	for i, c := range s.Cells {
 		x, y := g.Left+float64(i%g.PerLine)*g.Pitch, float64(i/g.PerLine)*g.Pitch
 		squares[c.Use].box(x, y, g.size, g.size)
@@ -46,18 +47,19 @@ func Subnet(s *survey.Subnet) Drawing {
 			dots.dot(x+g.size/2, y+g.size/2)
 		case survey.Spoiled:
 			crosses.cross(x+g.size*.25, y+g.size*.25, g.size*.5)
+		default: // the square says it all
 		}
 		if line := i / g.PerLine; i%g.PerLine == 0 && (g.Pitch > 10 || line%2 == 0) {
-			labels += text("label end", g.Left-8, y+g.size/2+4, c.Block.Addr().String())
+			parts = append(parts, text("label end", g.Left-8, y+g.size/2+4, c.Block.Addr().String()))
 		}
 	}
-	content := ""
 	for use := range squares {
-		content += squares[use].tag("cell " + classes[use])
+		parts = append(parts, squares[use].tag("cell "+classes[use]))
 	}
+	parts = append(parts, dots.tag("ip-dot"), crosses.tag("cross"))
 	lines := (len(s.Cells) + g.PerLine - 1) / g.PerLine
 	label := fmt.Sprintf("%s: %d whole /28 blocks are free", s.ID, s.FreePrefixes)
-	return svg("subnet", label, subnetWidth, float64(max(1, lines))*g.Pitch, labels+content+dots.tag("ip-dot")+crosses.tag("cross"))
+	return svg("subnet", label, subnetWidth, float64(max(1, lines))*g.Pitch, strings.Join(parts, ""))
 }
 
 const subnetWidth = 86 + 64*15

@@ -17,7 +17,7 @@ func num(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 func tenth(x float64) float64 { return float64(int(x*10+0.5)) / 10 }
 
 // dot is a point, which a round line cap makes a disc.
-func (p *path) dot(x, y float64) { p.WriteString("M" + num(tenth(x)) + " " + num(tenth(y)) + "h0") }
+func (p *path) dot(x, y float64) { fmt.Fprintf(p, "M%s %sh0", num(tenth(x)), num(tenth(y))) }
 
 // box is a rectangle.
 func (p *path) box(x, y, w, h float64) {
@@ -46,7 +46,22 @@ func (p *path) tag(class string) string {
 	if p.Len() == 0 {
 		return ""
 	}
-	return `<path class="` + class + `" d="` + p.String() + `"/>`
+	return element("path", "", "class", class, "d", p.String())
+}
+
+// element is an XML element with its content, which is markup, and its attributes, which
+// are texts: a name and a value each.
+func element(name, content string, attributes ...string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "<%s", name)
+	for i := 0; i+1 < len(attributes); i += 2 {
+		fmt.Fprintf(&b, " %s=\"", attributes[i])
+		fmt.Fprintf(&b, "%s\"", html.EscapeString(attributes[i+1]))
+	}
+	if content == "" {
+		return b.String() + "/>"
+	}
+	return b.String() + ">" + content + "</" + name + ">"
 }
 
 // Drawing is a finished one, of a size in pixels.
@@ -62,21 +77,21 @@ func svg(class, label string, w, h float64, content string) Drawing {
 }
 
 // String is the drawing as an element for a page, which gives it its size.
-func (d Drawing) String() string { return d.element("") }
+func (d Drawing) String() string { return d.element() }
 
 // at is the drawing as a part of another one, at a place and of a width.
 func (d Drawing) at(x, y, width float64) string {
-	return d.element(fmt.Sprintf(` x="%s" y="%s" width="%s" height="%s"`, num(x), num(y), num(width), num(tenth(d.Height*width/d.Width))))
+	return d.element("x", num(x), "y", num(y), "width", num(width), "height", num(tenth(d.Height*width/d.Width)))
 }
 
-func (d Drawing) element(place string) string {
-	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" class="%s"%s viewBox="0 0 %s %s" role="img" aria-label="%s">%s</svg>`,
-		d.class, place, num(d.Width), num(d.Height), html.EscapeString(d.label), d.content)
+func (d Drawing) element(place ...string) string {
+	attributes := []string{"xmlns", "http://www.w3.org/2000/svg", "class", d.class, "viewBox", fmt.Sprintf("0 0 %s %s", num(d.Width), num(d.Height)), "role", "img", "aria-label", d.label}
+	return element("svg", d.content, append(attributes, place...)...)
 }
 
 // text is a line of text.
 func text(class string, x, y float64, s string) string {
-	return fmt.Sprintf(`<text class="%s" x="%s" y="%s">%s</text>`, class, num(tenth(x)), num(tenth(y)), html.EscapeString(s))
+	return element("text", html.EscapeString(s), "class", class, "x", num(tenth(x)), "y", num(tenth(y)))
 }
 
 // rect is a rectangle as an element of its own; nothing where it has no width.
@@ -84,5 +99,5 @@ func rect(class string, x, y, w, h float64) string {
 	if w <= 0 {
 		return ""
 	}
-	return fmt.Sprintf(`<rect class="%s" x="%s" y="%s" width="%s" height="%s"/>`, class, num(tenth(x)), num(y), num(tenth(w)), num(h))
+	return element("rect", "", "class", class, "x", num(tenth(x)), "y", num(y), "width", num(tenth(w)), "height", num(h))
 }

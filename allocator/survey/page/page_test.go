@@ -96,27 +96,29 @@ func open(t *testing.T, url string) stream {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	t.Cleanup(cancel)
-	answer := get(ctx, t, url+"/events", "")
-	if answer.Header.Get("Content-Type") != "text/event-stream" {
-		t.Fatalf("the stream is %s", answer.Header.Get("Content-Type"))
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/events", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = answer.Body.Close() })
+	if kind := answer.Header.Get("Content-Type"); kind != "text/event-stream" {
+		t.Fatalf("the stream is %s", kind)
 	}
 	lines := bufio.NewScanner(answer.Body)
 	lines.Buffer(nil, 1<<20)
 	return stream{lines}
 }
 
-func get(ctx context.Context, t *testing.T, url, host string) *http.Response {
-	t.Helper()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
+// get asks for a path, by a name of the host.
+func get(path, host string, h *Hub) *httptest.ResponseRecorder {
+	request := httptest.NewRequest(http.MethodGet, path, http.NoBody)
 	request.Host = host
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = answer.Body.Close() })
+	answer := httptest.NewRecorder()
+	Handler(h).ServeHTTP(answer, request)
 	return answer
 }
 
@@ -174,24 +176,21 @@ func TestHistory(t *testing.T) {
 }
 
 func TestHosts(t *testing.T) {
-	server := httptest.NewServer(Handler(NewHub()))
-	t.Cleanup(server.Close)
 	for host, want := range map[string]int{
-		"": http.StatusOK, "localhost:8080": http.StatusOK, "127.0.0.1": http.StatusOK, "[::1]:80": http.StatusOK,
+		"localhost:8080": http.StatusOK, "127.0.0.1": http.StatusOK, "[::1]:80": http.StatusOK, "": http.StatusForbidden,
 		"evil.example": http.StatusForbidden, "evil.example:8080": http.StatusForbidden, "127.0.0.1.evil.example": http.StatusForbidden,
 		"localhost.evil.example:80": http.StatusForbidden, "192.168.1.1:80": http.StatusForbidden,
 	} {
-		if answer := get(t.Context(), t, server.URL+"/", host); answer.StatusCode != want {
-			t.Errorf("a request for host %q is answered with %s, want %d", host, answer.Status, want)
+		if answer := get("/", host, NewHub()); answer.Code != want {
+			t.Errorf("a request for host %q is answered with %d, want %d", host, answer.Code, want)
 		}
 	}
 }
 
 // TestDocument: it is one, that loads nothing and runs nothing but its own script.
 func TestDocument(t *testing.T) {
-	server := httptest.NewServer(Handler(NewHub()))
-	t.Cleanup(server.Close)
-	policy := get(t.Context(), t, server.URL+"/", "").Header.Get("Content-Security-Policy")
+	answer := get("/", "localhost", NewHub())
+	policy, document := answer.Header().Get("Content-Security-Policy"), answer.Body.String()
 	for _, part := range []string{"default-src 'none'", "script-src 'sha256-" + hash(script) + "'", "style-src 'sha256-" + hash(look) + "'"} {
 		if !strings.Contains(policy, part) {
 			t.Errorf("the policy %q has no %q", policy, part)
@@ -211,10 +210,8 @@ func TestDocument(t *testing.T) {
 
 func TestDetails(t *testing.T) {
 	h := NewHub()
-	server := httptest.NewServer(Handler(h))
-	t.Cleanup(server.Close)
-	if answer := get(t.Context(), t, server.URL+"/node/win-1", ""); answer.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("before there is a cluster the answer is %s", answer.Status)
+	if answer := get("/node/win-1", "localhost", h); answer.Code != http.StatusServiceUnavailable {
+		t.Errorf("before there is a cluster the answer is %d", answer.Code)
 	}
 	h.Tell(cluster(), now)
 	for path, want := range map[string]string{
@@ -225,12 +222,7 @@ func TestDetails(t *testing.T) {
 		"/subnet/subnet-b": "there is no such thing now",
 		"/picture.svg":     "",
 	} {
-		answer := get(t.Context(), t, server.URL+path, "")
-		body := new(strings.Builder)
-		if _, err := bufio.NewReader(answer.Body).WriteTo(body); err != nil {
-			t.Fatal(err)
-		}
-		if got := strings.TrimSpace(body.String()); got != want && want != "" || !strings.HasPrefix(got, "<svg") && want == "" {
+		if got := strings.TrimSpace(get(path, "localhost", h).Body.String()); got != want && want != "" || !strings.HasPrefix(got, "<svg") && want == "" {
 			t.Errorf("%s is %.300s, want %s", path, got, want)
 		}
 	}
