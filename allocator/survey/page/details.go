@@ -18,31 +18,39 @@ type addressDetail struct {
 	Pod     string `json:"pod,omitempty"`
 }
 
-// slotDetails are those of a node, in the order in which its slots are drawn; false: there
-// is no such node.
-func slotDetails(c *survey.Cluster, name string) (details []slotDetail, found bool) {
-	details = []slotDetail{}
+// nodeDetail is what a node holds, in the order in which its slots are drawn.
+type nodeDetail struct {
+	Slots  int          `json:"slots"`
+	Blocks []slotDetail `json:"blocks"`
+}
+
+// nodeDetails are those of a node; false: there is no such node.
+func nodeDetails(c *survey.Cluster, name string) (d nodeDetail, found bool) {
 	for i := range c.Nodes {
 		n := &c.Nodes[i]
 		if n.Name != name {
 			continue
 		}
+		d = nodeDetail{Slots: n.Slots, Blocks: []slotDetail{}}
 		for _, b := range draw.InSlots(n) {
-			d := slotDetail{Block: b.Prefix.String(), Kind: b.Kind().String()}
-			a := b.Prefix.Addr()
-			for _, x := range b.Addresses {
-				one := addressDetail{Address: a.String(), State: x.State.String()}
-				if x.State == survey.Held {
-					one.Pod = x.Pod.String()
-				}
-				d.Addresses = append(d.Addresses, one)
-				a = a.Next()
-			}
-			details = append(details, d)
+			d.Blocks = append(d.Blocks, detailsOf(b))
 		}
-		return details, true
+		return d, true
 	}
-	return nil, false
+	return d, false
+}
+
+func detailsOf(b survey.Block) slotDetail {
+	d, a := slotDetail{Block: b.Prefix.String(), Kind: b.Kind().String()}, b.Prefix.Addr()
+	for _, x := range b.Addresses {
+		one := addressDetail{Address: a.String(), State: x.State.String()}
+		if x.State == survey.Held {
+			one.Pod = x.Pod.String()
+		}
+		d.Addresses = append(d.Addresses, one)
+		a = a.Next()
+	}
+	return d
 }
 
 // subnetDetail is what the blocks of a subnet hold, and how they are laid out.

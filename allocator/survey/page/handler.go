@@ -49,7 +49,7 @@ func Handler(h *Hub) http.Handler {
 	})
 	mux.HandleFunc("GET /events", h.events)
 	mux.HandleFunc("GET /node/{name}", func(w http.ResponseWriter, r *http.Request) {
-		h.details(w, func(c *survey.Cluster) (any, bool) { return slotDetails(c, r.PathValue("name")) })
+		h.details(w, func(c *survey.Cluster) (any, bool) { return nodeDetails(c, r.PathValue("name")) })
 	})
 	mux.HandleFunc("GET /subnet/{id}", func(w http.ResponseWriter, r *http.Request) {
 		h.details(w, func(c *survey.Cluster) (any, bool) { return subnetDetails(c, r.PathValue("id")) })

@@ -215,8 +215,8 @@ func TestDetails(t *testing.T) {
 	}
 	h.Tell(cluster(), now)
 	for path, want := range map[string]string{
-		"/node/win-1":      `[{"block":"10.0.0.17/32","kind":"secondary-ip","addresses":[{"address":"10.0.0.17","state":"held","pod":"shop/web-1"}]}]`,
-		"/node/win-2":      `[]`,
+		"/node/win-1":      `{"slots":14,"blocks":[{"block":"10.0.0.17/32","kind":"secondary-ip","addresses":[{"address":"10.0.0.17","state":"held","pod":"shop/web-1"}]}]}`,
+		"/node/win-2":      `{"slots":9,"blocks":[]}`,
 		"/node/win-9":      "there is no such thing now",
 		"/subnet/subnet-a": `{"grid":{"perLine":64,"pitch":15,"left":86},"cells":[{"block":"10.0.0.0/28","use":"free","owners":["10.0.0.9 RDS"]}]}`,
 		"/subnet/subnet-b": "there is no such thing now",

@@ -20,9 +20,9 @@ const slotAt = (x, y) => Math.floor((x - 1) / slotPitch) + perLine * Math.floor(
 const slotBox = i => [1 + i % perLine * slotPitch, 1 + Math.floor(i / perLine) * slotPitch, slotSize];
 const cellBox = (i, grid) => [grid.left + i % grid.perLine * grid.pitch, Math.floor(i / grid.perLine) * grid.pitch, grid.pitch - 2];
 
-function slotText(slots, i, x, y) {
-  const slot = slots[i];
-  if (!slot) return `slot ${i + 1}: empty`;
+function slotText(node, i, x, y) {
+  const slot = node.blocks[i];
+  if (!slot) return i < node.slots ? `slot ${i + 1}: empty` : "";
   const [left, top] = slotBox(i);
   const column = Math.round((x - left - 7) / 8), line = Math.round((y - top - 7) / 8);
   const address = slot.kind === "prefix" ? slot.addresses[line * 4 + column] : slot.addresses[0];
@@ -51,7 +51,7 @@ document.addEventListener("pointermove", async e => {
   if (!drawing || !keyOf(drawing)) return hide();
   const [x, y] = place(drawing, e), data = await detailsOf(keyOf(drawing));
   if (!data || turn !== pointed) return;
-  const text = Array.isArray(data) ? slotText(data, slotAt(x, y), x, y) : cellText(data, cellAt(x, y, data.grid));
+  const text = data.blocks ? slotText(data, slotAt(x, y), x, y) : cellText(data, cellAt(x, y, data.grid));
   if (text) tip(text, e.pageX + 14, e.pageY + 14); else hide();
 });
 
@@ -71,7 +71,7 @@ function hide() { $("tip").hidden = $("cursor").hidden = true; }
 async function point(box, step) {
   const drawing = box.querySelector("svg.slots, svg.subnet"), data = await detailsOf(box.dataset.key);
   if (!drawing || !data) return;
-  const isNode = Array.isArray(data), most = isNode ? (pieces.get(box.dataset.key).html.match(/a4 4 0 0 1 4 4v/g) || []).length : data.cells.length;
+  const isNode = Boolean(data.blocks), most = isNode ? Math.max(data.slots, data.blocks.length) : data.cells.length;
   const i = box.at = Math.max(0, Math.min(most - 1, (box.at ?? -1) + (step === "line" ? data.grid.perLine : step === "-line" ? -data.grid.perLine : step)));
   const [left, top, size] = isNode ? slotBox(i) : cellBox(i, data.grid);
   const r = drawing.getBoundingClientRect(), scale = r.width / drawing.viewBox.baseVal.width, cursor = $("cursor");
@@ -82,11 +82,11 @@ async function point(box, step) {
 
 // listPods lists the pods of a row by slot, for who wants more than dots.
 async function listPods(row) {
-  const slots = await detailsOf(row.dataset.key), list = row.querySelector(".pods");
-  if (!slots || !list) return;
+  const node = await detailsOf(row.dataset.key), list = row.querySelector(".pods");
+  if (!node || !list) return;
   list.replaceChildren();
   let last = "";
-  for (const slot of slots) {
+  for (const slot of node.blocks) {
     const title = slot.kind === "prefix" ? "prefix " + slot.block : "secondary IPs";
     if (title !== last) list.append(Object.assign(document.createElement("h4"), { textContent: last = title }));
     list.append(...slot.addresses.filter(a => a.state !== "free").map(a =>
