@@ -10,12 +10,11 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/discovery"
 
-	"slotwise.dev/slotwise/allocator/survey"
 	"slotwise.dev/slotwise/allocator/survey/checkup"
 	"slotwise.dev/slotwise/allocator/survey/table"
 )
 
-// errFound makes the command fail, for scripts.
+// errFound makes the command fail, with a code of its own.
 var errFound = errors.New("something has to be done: see the lines that say bad")
 
 // checks is what the flags of check say.
@@ -40,7 +39,8 @@ kube-scheduler, and API priority. With --pre, for a cluster without Slotwise, it
 looks at what you may create instead.
 
 It reads with your own kubeconfig and AWS credentials. What you may not read is
-"unknown", and no failure. The exit code is 1 where something is bad.`,
+"unknown", and no failure; a "note" is advice. The exit code is 2 where
+something is bad, and 1 where it could not look.`,
 		Example: `  # before installing
   slotwise check --pre
 
@@ -61,11 +61,11 @@ It reads with your own kubeconfig and AWS credentials. What you may not read is
 }
 
 func (c *checks) run(ctx context.Context, out io.Writer) error {
-	rc, kube, ec2, configMap, err := c.open(ctx)
+	o, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
-	api, err := discovery.NewDiscoveryClientForConfig(rc)
+	api, err := discovery.NewDiscoveryClientForConfig(o.rest)
 	if err != nil {
 		return err
 	}
@@ -73,11 +73,11 @@ func (c *checks) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("ask the API server for its version: %w; check that the cluster of this context answers: kubectl get nodes", err)
 	}
-	cluster, err := survey.Read(ctx, kube, ec2, configMap)
+	cluster, err := o.survey(ctx)
 	if err != nil {
 		return err
 	}
-	in := checkup.Inputs{Kube: kube, Version: v.GitVersion, Cluster: cluster, ConfigMap: configMap, Namespace: c.namespace, Now: time.Now()}
+	in := checkup.Inputs{Kube: o.kube, Version: v.GitVersion, Cluster: cluster, ConfigMap: o.configMap, Namespace: c.namespace, Now: time.Now()}
 	look := checkup.After
 	if c.before {
 		look = checkup.Before

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -43,24 +44,34 @@ func (s *sources) rest() (*rest.Config, error) {
 	return rc, nil
 }
 
-// open opens both.
-func (s *sources) open(ctx context.Context) (rc *rest.Config, kube client.Client, ec2 *survey.EC2, configMap types.NamespacedName, err error) {
-	if configMap, err = s.configMapName(); err != nil {
-		return nil, nil, nil, configMap, err
+// opened are connections to Kubernetes and EC2.
+type opened struct {
+	rest      *rest.Config
+	kube      client.Client
+	ec2       *ec2.Client
+	configMap types.NamespacedName
+}
+
+// open opens both. Nothing is asked of EC2 yet.
+func (s *sources) open(ctx context.Context) (o opened, err error) {
+	if o.configMap, err = s.configMapName(); err != nil {
+		return o, err
 	}
-	if rc, err = s.rest(); err != nil {
-		return nil, nil, nil, configMap, err
+	if o.rest, err = s.rest(); err != nil {
+		return o, err
 	}
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return nil, nil, nil, configMap, err
+		return o, err
 	}
-	if kube, err = client.New(rc, client.Options{Scheme: scheme}); err != nil {
-		return nil, nil, nil, configMap, fmt.Errorf("connect to Kubernetes: %w; check that the cluster answers: kubectl get nodes", err)
+	if o.kube, err = client.New(o.rest, client.Options{Scheme: scheme}); err != nil {
+		return o, fmt.Errorf("connect to Kubernetes: %w; check that the cluster answers: kubectl get nodes", err)
 	}
-	api, err := cloud.Dial(ctx, s.region, s.endpoint)
-	if err != nil {
-		return nil, nil, nil, configMap, err
-	}
-	return rc, kube, survey.NewEC2(api), configMap, nil
+	o.ec2, err = cloud.Dial(ctx, s.region, s.endpoint)
+	return o, err
+}
+
+// survey reads the cluster once.
+func (o opened) survey(ctx context.Context) (*survey.Cluster, error) {
+	return survey.Read(ctx, o.kube, survey.NewEC2(o.ec2), o.configMap)
 }

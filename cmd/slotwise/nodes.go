@@ -3,7 +3,6 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"slotwise.dev/slotwise/allocator/survey"
 	"slotwise.dev/slotwise/allocator/survey/table"
 )
 
@@ -48,11 +47,11 @@ A node that cannot be looked at is a row with "?", and its reason below.`,
   slotwise nodes -o json | jq -r '.nodes[] | select(.hang > 0) | .name'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, kube, ec2, configMap, err := s.open(cmd.Context())
+			o, err := s.open(cmd.Context())
 			if err != nil {
 				return err
 			}
-			c, err := survey.Read(cmd.Context(), kube, ec2, configMap)
+			c, err := o.survey(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -73,11 +73,11 @@ seen are shown as closing rings.`,
 
 // draw writes the picture.
 func (u *ui) draw(ctx context.Context, out io.Writer) error {
-	_, kube, ec2, configMap, err := u.open(ctx)
+	o, err := u.open(ctx)
 	if err != nil {
 		return err
 	}
-	c, err := survey.Read(ctx, kube, ec2, configMap)
+	c, err := o.survey(ctx)
 	if err != nil {
 		return err
 	}
@@ -95,15 +95,16 @@ func (u *ui) serve(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("--ec2-interval %s: want a second or more, for the sake of EC2's request limits", u.every)
 	}
 	klog.SetLogger(logr.Discard()) // what goes wrong is on the page
-	rc, kube, ec2, configMap, err := u.open(ctx)
+	o, err := u.open(ctx)
 	if err != nil {
 		return err
 	}
-	client, err := kubernetes.NewForConfig(rc)
+	client, err := kubernetes.NewForConfig(o.rest)
 	if err != nil {
 		return err
 	}
-	c, err := survey.Read(ctx, kube, ec2, configMap) // says at once what is not allowed
+	ec2 := survey.NewEC2(o.ec2)
+	c, err := survey.Read(ctx, o.kube, ec2, o.configMap) // says at once what is not allowed
 	if err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func (u *ui) serve(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("%w: choose another --port, or leave it out for a free one", err)
 	}
-	fmt.Fprintf(out, "%s of %d Windows nodes. Open http://%s/ in a browser on this machine; Ctrl-C ends it.\n", draw.Headline(c.Totals), c.Totals.Nodes+c.Totals.Odd, l.Addr())
+	fmt.Fprintf(out, "%s on %d Windows nodes. Open http://%s/ in a browser on this machine; Ctrl-C ends it.\n", draw.Headline(c.Totals), c.Totals.Nodes+c.Totals.Odd, l.Addr())
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -122,7 +123,7 @@ func (u *ui) serve(ctx context.Context, out io.Writer) error {
 		served <- page.Serve(ctx, l, hub)
 		cancel()
 	}()
-	err = survey.Watch(ctx, survey.Options{Kube: client, Reader: kube, EC2: ec2, ConfigMap: configMap, Every: u.every},
+	err = survey.Watch(ctx, survey.Options{Kube: client, Reader: o.kube, EC2: ec2, ConfigMap: o.configMap, Every: u.every},
 		func(c *survey.Cluster) { hub.Tell(c, time.Now()) })
 	cancel()
 	if ended := <-served; ended != nil {
