@@ -33,6 +33,9 @@ type Totals struct {
 	Gap      int `json:"gap"`    // sum of the gaps above zero
 	Hang     int `json:"hang"`   // sum
 	Unseen   int `json:"unseen"` // sum of the gaps below zero, as a positive number
+	// Advertised is what the Nodes show to the scheduler now: AWS's formula, or the truth
+	// where Slotwise is at work.
+	Advertised int `json:"advertised"`
 }
 
 // Node is a Windows node. Where Why is set only the fields above it, and Pods and MaxPods,

@@ -98,11 +98,17 @@ func Sum(nodes []Node) (t Totals) {
 		t.Gap += max(0, n.Gap)
 		t.Unseen += max(0, -n.Gap)
 		t.Hang += n.Hang
-		if n.Cooling != nil {
-			t.Cooling += *n.Cooling
-		}
+		t.Cooling += orZero(n.Cooling)
+		t.Advertised += orZero(n.Advertised)
 	}
 	return t
+}
+
+func orZero(n *int) int {
+	if n == nil {
+		return 0
+	}
+	return *n
 }
 
 // share divides what each subnet can give among its nodes, a block each in turn, so that

@@ -57,6 +57,9 @@ func Subtitle(c *survey.Cluster) string {
 	if c.Totals.Odd > 0 {
 		s += fmt.Sprintf(" · %d not looked at", c.Totals.Odd)
 	}
+	if c.Totals.Advertised > 0 {
+		s += fmt.Sprintf(" · the scheduler is shown %d", c.Totals.Advertised)
+	}
 	return s
 }
 

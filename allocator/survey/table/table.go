@@ -120,6 +120,9 @@ func total(c *survey.Cluster, color bool) string {
 	hang := plural(t.Hang, "pod") + " would hang"
 	fmt.Fprintf(&b, "%s: in %s mode AWS's formula promises %d on %s, of which %d are there.\n",
 		paint(hang, color && t.Hang > 0), c.Mode, t.Promised, plural(t.Nodes, "node"), t.There)
+	if t.Advertised > 0 {
+		fmt.Fprintf(&b, "The nodes show the scheduler %d now.\n", t.Advertised)
+	}
 	if t.Gap > t.Hang {
 		fmt.Fprintf(&b, "%d more are promised and not there, but max-pods keeps pods from them.\n", t.Gap-t.Hang)
 	}

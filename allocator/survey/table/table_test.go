@@ -60,6 +60,7 @@ func TestTotal(t *testing.T) {
 		"max-pods":                {func(c *survey.Cluster) { c.Nodes[0].Hang = 36 }, "114 more are promised and not there, but max-pods keeps pods from them"},
 		"hidden":                  {func(c *survey.Cluster) { c.Nodes[1].Gap = -5 }, "the formula hides 5 addresses"},
 		"pods wait":               {func(c *survey.Cluster) { c.Nodes[1].Waiting = 7 }, "7 pods are bound and have no address now"},
+		"what Nodes show":         {func(c *survey.Cluster) { c.Nodes[0].Advertised = new(224) }, "The nodes show the scheduler 224 now"},
 		"off":                     {func(c *survey.Cluster) { c.Enabled = false }, "enable-windows-ipam is off"},
 	} {
 		t.Run(name, func(t *testing.T) {
