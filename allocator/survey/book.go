@@ -28,8 +28,9 @@ type book struct {
 	adrift int // pods whose address is not on the interface
 }
 
-// open opens the book of a node.
-func open(n *corev1.Node, o Objects, shown Shown, now time.Time) *book {
+// open opens the book of a node. The newest Node of an instance stands for it, with the
+// pods of the others; see byInstance.
+func open(n *corev1.Node, byInstance map[string][]*corev1.Node, o Objects, shown Shown, now time.Time) *book {
 	b := &book{pods: o.Pods[n.Name], shown: Node{
 		Name: n.Name, Group: group(n), Type: n.Labels[corev1.LabelInstanceTypeStable],
 		MaxPods: int(n.Status.Allocatable.Pods().Value()),
@@ -47,6 +48,14 @@ func open(n *corev1.Node, o Objects, shown Shown, now time.Time) *book {
 	if err := b.find(n, shown); err != nil {
 		b.shown.Why = err.Error()
 		return b
+	}
+	same := byInstance[b.shown.Instance]
+	if same[0] != n {
+		b.shown.Why = fmt.Sprintf("node %s is the same EC2 instance, and is newer: delete the one that is left over", same[0].Name)
+		return b
+	}
+	for _, old := range same[1:] {
+		b.pods = slices.Concat(b.pods, o.Pods[old.Name])
 	}
 	b.fill(o, shown, now)
 	return b

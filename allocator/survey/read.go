@@ -35,7 +35,7 @@ func Read(ctx context.Context, kube client.Reader, ec2 *EC2, configMap types.Nam
 		return nil, err
 	}
 	if err := shown.Failure(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("EC2 tells of none of the nodes: %w; these are your own AWS credentials: see whose with aws sts get-caller-identity, and name the region of the nodes with --aws-region", err)
 	}
 	return Take(o, shown, time.Now()), nil
 }

@@ -14,6 +14,7 @@ import (
 	"slotwise.dev/slotwise/allocator/ledger"
 	"slotwise.dev/slotwise/allocator/pods"
 	"slotwise.dev/slotwise/allocator/settings"
+	"slotwise.dev/slotwise/allocator/vpc"
 )
 
 // Objects are what the API server has said.
@@ -57,8 +58,9 @@ func Take(o Objects, shown Shown, now time.Time) *Cluster {
 	c := &Cluster{At: shown.At, Mode: o.Settings.Mode.String(), Enabled: o.Settings.Enabled}
 	books := make([]*book, 0, len(o.Nodes))
 	byName := func(a, b *corev1.Node) int { return strings.Compare(a.Name, b.Name) }
+	same := byInstance(o.Nodes)
 	for _, n := range slices.SortedFunc(slices.Values(o.Nodes), byName) { // so that the same gets the same share
-		books = append(books, open(n, o, shown, now))
+		books = append(books, open(n, same, o, shown, now))
 	}
 	share(books, shown)
 	for _, b := range books {
@@ -68,6 +70,21 @@ func Take(o Objects, shown Shown, now time.Time) *Cluster {
 	c.Subnets = subnets(c.Nodes, shown)
 	c.Totals = Sum(c.Nodes)
 	return c
+}
+
+// byInstance are the Nodes that say to be an instance, by its id, the newest first: mostly
+// one, and several after a change of the host's name, say.
+func byInstance(nodes []*corev1.Node) map[string][]*corev1.Node {
+	all := map[string][]*corev1.Node{}
+	for _, n := range nodes {
+		if id, err := vpc.InstanceID(n.Spec.ProviderID); err == nil {
+			all[id] = append(all[id], n)
+		}
+	}
+	for _, same := range all {
+		slices.SortStableFunc(same, func(a, b *corev1.Node) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
+	}
+	return all
 }
 
 // worstFirst is the order of nodes.

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"slotwise.dev/slotwise/allocator/cloud"
 	"slotwise.dev/slotwise/allocator/ledger"
@@ -137,6 +138,24 @@ func TestOddNodes(t *testing.T) {
 	}
 	if c.Nodes[0].Name != "good" || c.Totals.Nodes != 1 || c.Totals.Odd != 4 {
 		t.Errorf("first %s, totals %+v; want the good node first, and 4 odd ones", c.Nodes[0].Name, c.Totals)
+	}
+}
+
+// TestSameInstance: of two Nodes of one instance the newer has the addresses, those of the
+// other's pods too.
+func TestSameInstance(t *testing.T) {
+	w := newWorld(ledger.Prefix)
+	w.node("old", 0, 2)
+	w.run("old", 20)
+	again := w.Nodes[0].DeepCopy()
+	again.Name, again.CreationTimestamp = "new", metav1.NewTime(now)
+	w.Nodes = append(w.Nodes, again)
+	c := w.cluster()
+	if n := c.Nodes[0]; n.Name != "new" || n.InUse != 20 || n.There != 224 {
+		t.Errorf("%+v, want the new node first, with 20 addresses in use", n)
+	}
+	if n := c.Nodes[1]; !strings.Contains(n.Why, "node new is the same EC2 instance") {
+		t.Errorf("the old node is odd because of %q", n.Why)
 	}
 }
 
