@@ -17,9 +17,9 @@ var layers = [][]string{
 	{"allocator/settings", "allocator/cloud", "allocator/events"},
 	{"allocator/kube", "allocator/work", "allocator/config", "allocator/leader", "allocator/metrics", "allocator/metrics/access"},
 	{"allocator/budget", "allocator/pods", "allocator/advertise", "allocator/nodeslots", "allocator/annotate", "allocator/evict", "allocator/preflight"},
-	{"allocator/node", "allocator/binding", "allocator/preemption"},
-	{"allocator"},
-	{"allocator/controllers", "extender", "webhook", "certs"},
+	{"allocator/node", "allocator/binding", "allocator/preemption", "allocator/survey"},
+	{"allocator", "allocator/survey/checkup", "allocator/survey/draw", "allocator/survey/table"},
+	{"allocator/controllers", "allocator/survey/page", "extender", "webhook", "certs"},
 	{"cmd/slotwise"},
 }
 

@@ -23,6 +23,7 @@ type Subnet struct {
 	Available        int                       // AvailableIpAddressCount: without what is reserved and unused
 	Used             []netip.Prefix            // primary addresses and secondary IPs (/32), prefixes (/28)
 	Interfaces       map[string][]netip.Prefix // the same by interface, without the primary addresses
+	Holders          []Holder                  // the same again, with who holds them
 	Reservations     []subnet.Reservation
 	Unread           error     // why EC2 does not show the reservations; nil: it does
 	AsOf             time.Time // before the first request was sent; EC2 may lag behind it
@@ -95,6 +96,7 @@ func (c *Client) describeUse(ctx context.Context, s *Subnet) error {
 		}
 		s.Used = append(s.Used, blocks...)
 		s.Interfaces[aws.ToString(i.NetworkInterfaceId)] = blocks
+		s.Holders = append(s.Holders, holder(i, primary, blocks))
 	})
 	if err != nil {
 		return err

@@ -43,12 +43,15 @@ type Subnet struct {
 	Nodes    int
 	Prefixes int // that the nodes have already
 	Forecast subnet.Forecast
+	Spoiled  []Spoiled
+
+	nodes map[string]bool // the interfaces of its Windows nodes
 }
 
 // Look looks at every subnet that has Windows nodes, and forecasts whether their prefixes
-// will fit. What cannot be looked at in EC2 is in the report; an error is one of the API
-// server, or that of ctx.
-func Look(ctx context.Context, ec2 *cloud.Client, kube client.Reader, configMap types.NamespacedName) (*Report, error) {
+// will fit; and at the subnets whose ids are given, which need have no nodes. What cannot
+// be looked at in EC2 is in the report; an error is one of the API server, or that of ctx.
+func Look(ctx context.Context, ec2 *cloud.Client, kube client.Reader, configMap types.NamespacedName, ids ...string) (*Report, error) {
 	set, err := config.ReadSettings(ctx, kube, configMap, settings.Settings{}, config.Ignore)
 	if err != nil {
 		return nil, err
@@ -75,7 +78,13 @@ func Look(ctx context.Context, ec2 *cloud.Client, kube client.Reader, configMap 
 			report.Odd = append(report.Odd, Oddity{"node " + nodes.Items[i].Name, err})
 		}
 	}
-	report.describe(ctx, ec2, sum(needs))
+	subnets := sum(needs)
+	for _, id := range ids {
+		if subnets[id] == nil {
+			subnets[id] = &Subnet{}
+		}
+	}
+	report.describe(ctx, ec2, subnets)
 	return report, ctx.Err()
 }
 
@@ -89,6 +98,7 @@ type podCount struct {
 // node that could not be looked at.
 type need struct {
 	subnet string
+	eni    string
 	have   int
 	want   int // for the pods that run and the warm pool
 	most   int // if all its slots are filled, as far as its kubelet takes the pods
@@ -111,7 +121,7 @@ func needOf(ctx context.Context, ec2 *cloud.Client, n *corev1.Node, pods podCoun
 	if err != nil {
 		return need{}, err
 	}
-	x := need{subnet: i.SubnetID}
+	x := need{subnet: i.SubnetID, eni: i.PrimaryENI}
 	for _, b := range eni.Blocks {
 		if ledger.KindOf(b) == ledger.Prefix {
 			x.have++
@@ -136,9 +146,10 @@ func sum(needs []need) map[string]*Subnet {
 		}
 		s := subnets[x.subnet]
 		if s == nil {
-			s = &Subnet{}
+			s = &Subnet{nodes: map[string]bool{}}
 			subnets[x.subnet] = s
 		}
+		s.nodes[x.eni] = true
 		s.Nodes++
 		s.Prefixes += x.have
 		s.Forecast.Now += max(0, x.want-x.have)
@@ -158,6 +169,7 @@ func (r *Report) describe(ctx context.Context, ec2 *cloud.Client, subnets map[st
 		s.Subnet, s.Map = shown, shown.Map()
 		s.Hidden = s.Map.Hide(shown.Available)
 		s.Forecast.Room = s.Map.Room(ledger.Prefix)
+		s.Spoiled = spoiled(shown, s.nodes)
 		r.Subnets = append(r.Subnets, s)
 	}
 	slices.SortFunc(r.Subnets, func(a, b *Subnet) int { return strings.Compare(a.ID, b.ID) })

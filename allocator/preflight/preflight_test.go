@@ -161,3 +161,47 @@ func TestLookOfNodesThatAreAllOdd(t *testing.T) {
 		t.Errorf("%+v, %v; want one oddity with its reason", report, err)
 	}
 }
+
+// TestLookAtSubnetWithoutNodes: one that was made for new nodes is looked at by its id.
+func TestLookAtSubnetWithoutNodes(t *testing.T) {
+	sim, ec2 := simulated(t)
+	if err := sim.AddSubnet("subnet-2", "eu-west-1a", netip.MustParsePrefix("10.0.1.0/26")); err != nil {
+		t.Fatal(err)
+	}
+	report, err := Look(t.Context(), ec2, fake.NewClientBuilder().Build(), config.ManagedConfigMap, "subnet-2", "subnet-9")
+	if err != nil || len(report.Subnets) != 1 || report.Subnets[0].Forecast != (subnet.Forecast{Room: 2}) {
+		t.Fatalf("%+v, %v; want room for 2 prefixes in one subnet", report, err)
+	}
+	if len(report.Odd) != 1 || report.Odd[0].Name != "subnet subnet-9" {
+		t.Errorf("odd are %v, want the subnet that is not there", report.Odd)
+	}
+}
+
+// TestSpoiled: others than Windows nodes are named, those that are won back most easily
+// first.
+func TestSpoiled(t *testing.T) {
+	sim, ec2 := simulated(t)
+	node := sim.Interfaces()[0].ID
+	if _, err := sim.Assign(node, ec2sim.Request{AddressCount: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sim.Occupy("subnet-1", netip.MustParsePrefix("10.0.0.17/32"), netip.MustParsePrefix("10.0.0.18/32"), netip.MustParsePrefix("10.0.0.40/32")); err != nil {
+		t.Fatal(err)
+	}
+	report, err := Look(t.Context(), ec2, fake.NewClientBuilder().WithObjects(windowsNode("good", "aws:///eu-west-1a/i-1", 110)).Build(), config.ManagedConfigMap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	for _, x := range report.Subnets[0].Spoiled {
+		got[x.Block.String()] = len(x.Holders)
+		for _, h := range x.Holders {
+			if h.Interface == node || len(h.Blocks) != 1 {
+				t.Errorf("%s is spoiled by %+v", x.Block, h)
+			}
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"10.0.0.16/28": 2, "10.0.0.32/28": 1}, got); diff != "" || report.Subnets[0].Spoiled[0].Block.String() != "10.0.0.32/28" {
+		t.Errorf("holders by block, of which the first is %s (-want +got):\n%s", report.Subnets[0].Spoiled[0].Block, diff)
+	}
+}

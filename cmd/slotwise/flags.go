@@ -103,6 +103,11 @@ func (c *flags) register(f *pflag.FlagSet) {
 // EC2 are.
 func (c *flags) registerSources(f *pflag.FlagSet) {
 	f.AddGoFlag(flag.Lookup("kubeconfig")) // controller-runtime's own
+	c.registerLocations(f)
+}
+
+// registerLocations adds the flags that say where the ConfigMap and EC2 are.
+func (c *flags) registerLocations(f *pflag.FlagSet) {
 	f.StringVar(&c.configMap, "config-map", config.ManagedConfigMap.String(), "namespace/name of the ConfigMap with enable-windows-ipam, enable-windows-prefix-delegation and the warm pool targets")
 	f.StringVar(&c.region, "aws-region", "", "AWS region; empty: from the environment or the instance")
 	f.StringVar(&c.endpoint, "ec2-endpoint", "", "URL of the EC2 API; empty: that of the region")

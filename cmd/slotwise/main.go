@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -13,8 +14,17 @@ import (
 func main() {
 	if err := root().ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
 		fmt.Fprintln(os.Stderr, "slotwise:", err)
-		os.Exit(1)
+		os.Exit(code(err))
 	}
+}
+
+// code is the exit code of an error: 2 says that a command that looks has looked, and does
+// not like what it saw.
+func code(err error) int {
+	if errors.Is(err, errDoesNotFit) || errors.Is(err, errFound) {
+		return 2
+	}
+	return 1
 }
 
 func root() *cobra.Command {
@@ -31,6 +41,6 @@ its address, so that no pod is bound that can never get one.`,
 		SilenceErrors: true,
 		Version:       version,
 	}
-	c.AddCommand(runCommand(), subnetsCommand())
+	c.AddCommand(runCommand(), subnetsCommand(), nodesCommand(), uiCommand(), checkCommand())
 	return c
 }

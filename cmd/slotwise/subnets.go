@@ -8,8 +8,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"slotwise.dev/slotwise/allocator/cloud"
 	"slotwise.dev/slotwise/allocator/ledger"
@@ -24,45 +22,41 @@ var (
 )
 
 func subnetsCommand() *cobra.Command {
-	var c flags
+	var s sources
 	cmd := &cobra.Command{
-		Use:   "subnets",
+		Use:   "subnets [SUBNET-ID...]",
 		Short: "Show whether the subnets of Windows nodes have room for prefixes",
 		Long: `Show the subnets of all Windows nodes, before a migration to prefix delegation:
-a picture of each with its free aligned /28 blocks and CIDR reservations, and a
-verdict whether the prefixes that the nodes will ask for fit. Nothing is changed.
+a picture of each with its free aligned /28 blocks and CIDR reservations, who else
+holds addresses that spoil blocks, and a verdict whether the prefixes that the
+nodes will ask for fit. Subnets that are named are shown too, as a new one that has
+no nodes yet. Nothing is changed.
+
+Where a free block is worth keeping for prefixes, the command that reserves it is
+printed: EC2 then puts nothing else there.
 
 It reads pods, nodes and the ConfigMap from Kubernetes, and instances, interfaces
 and subnets from EC2. A node or subnet that cannot be looked at is named, with the
-reason, below the others. It fails if somewhere they do not fit.`,
-		Example: `  slotwise subnets --kubeconfig ~/.kube/config --aws-region us-west-2`,
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return subnets(cmd.Context(), cmd.OutOrStdout(), c)
+reason, below the others. The exit code is 2 if somewhere they do not fit, and 1
+where nothing could be looked at.`,
+		Example: `  slotwise subnets --kubeconfig ~/.kube/config --aws-region us-west-2
+
+  # a new subnet, before nodes are in it
+  slotwise subnets subnet-0123456789abcdef0`,
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			return subnets(cmd.Context(), cmd.OutOrStdout(), &s, ids)
 		},
 	}
-	c.registerSources(cmd.Flags())
+	s.register(cmd.Flags())
 	return cmd
 }
 
-func subnets(ctx context.Context, out io.Writer, c flags) error {
-	configMap, err := c.configMapName()
+func subnets(ctx context.Context, out io.Writer, s *sources, ids []string) error {
+	o, err := s.open(ctx)
 	if err != nil {
 		return err
 	}
-	rc, err := ctrl.GetConfig()
-	if err != nil {
-		return fmt.Errorf("connect to Kubernetes: %w", err)
-	}
-	kube, err := client.New(rc, client.Options{})
-	if err != nil {
-		return err
-	}
-	ec2, err := cloud.Dial(ctx, c.region, c.endpoint)
-	if err != nil {
-		return err
-	}
-	report, err := preflight.Look(ctx, cloud.New(ec2, cloud.Options{}), kube, configMap)
+	report, err := preflight.Look(ctx, cloud.New(o.ec2, cloud.Options{}), o.kube, o.configMap, ids...)
 	if err != nil {
 		return err
 	}
@@ -74,8 +68,8 @@ func subnets(ctx context.Context, out io.Writer, c flags) error {
 	if len(report.Subnets) > 0 {
 		fmt.Fprintf(out, "%s\n", subnet.Legend)
 	}
-	for _, o := range report.Odd {
-		fmt.Fprintf(out, "not looked at: %s: %v\n", o.Name, o.Why)
+	for _, odd := range report.Odd {
+		fmt.Fprintf(out, "not looked at: %s: %v\n", odd.Name, odd.Why)
 	}
 	switch {
 	case !fits:
@@ -105,5 +99,34 @@ func show(out io.Writer, r *preflight.Subnet) {
 	}
 	fmt.Fprintf(out, "  Windows nodes    %d, with %d prefixes\n", r.Nodes, r.Prefixes)
 	fmt.Fprintf(out, "  prefixes needed  %d for the pods that run now, %d if every node fills all its slots\n", r.Forecast.Now, r.Forecast.Most)
-	fmt.Fprintf(out, "  verdict          %s\n\n", r.Forecast.Verdict())
+	fmt.Fprintf(out, "  verdict          %s\n", r.Forecast.Verdict())
+	showSpoiled(out, r.Spoiled)
+	showReservation(out, r)
+	fmt.Fprintln(out)
+}
+
+// mostSpoiled is how many spoiled blocks are listed: those that are won back most easily.
+const mostSpoiled = 10
+
+// showSpoiled says who else holds addresses in blocks that could be prefixes.
+func showSpoiled(out io.Writer, spoiled []preflight.Spoiled) {
+	if len(spoiled) == 0 {
+		return
+	}
+	fmt.Fprintf(out, "  spoiled          %d blocks have addresses of others in them; the fewest first:\n", len(spoiled))
+	for _, s := range spoiled[:min(len(spoiled), mostSpoiled)] {
+		for _, h := range s.Holders {
+			fmt.Fprintf(out, "    %-18s %-15s %s\n", s.Block, h.Blocks[0].Addr(), h)
+		}
+	}
+}
+
+// showReservation prints the command that keeps the largest free block for prefixes.
+func showReservation(out io.Writer, r *preflight.Subnet) {
+	block, found := r.Map.LargestFree()
+	if !found || r.Hidden > 0 || r.Unread != nil {
+		return
+	}
+	fmt.Fprintf(out, "  to keep          %s, the largest free block, for prefixes:\n", block)
+	fmt.Fprintf(out, "    aws ec2 create-subnet-cidr-reservation --subnet-id %s --reservation-type prefix --cidr %s\n", r.ID, block)
 }
