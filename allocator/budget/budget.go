@@ -44,14 +44,13 @@ type news struct {
 
 // change is a block that a node took from the subnet or gave back to it.
 type change struct {
-	block netip.Prefix
-	taken bool
-	eni   string // that took it
-	at    time.Time
+	block  netip.Prefix
+	holder string // the interface that took it; empty: it was given back
+	at     time.Time
 }
 
 func (c change) apply(space *subnet.Map) {
-	if c.taken {
+	if c.holder != "" {
 		space.Take(c.block)
 	} else {
 		space.Give(c.block)
@@ -128,7 +127,7 @@ func (b *Budget) Took(eni string, k ledger.Kind, claims int, blocks []netip.Pref
 	defer b.mu.Unlock()
 	b.claimed[k] -= claims
 	b.shortage[k] = shortage{}
-	b.noteLocked(blocks, true, eni)
+	b.noteLocked(blocks, eni)
 	b.publishLocked()
 }
 
@@ -138,7 +137,7 @@ func (b *Budget) Gave(blocks []netip.Prefix) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	before := [2]int{b.space.Room(0), b.space.Room(1)}
-	b.noteLocked(blocks, false, "")
+	b.noteLocked(blocks, "")
 	for k := range b.shortage {
 		if b.space.Room(ledger.Kind(k)) > before[k] {
 			b.shortage[k] = shortage{}
@@ -152,9 +151,9 @@ func (b *Budget) Gave(blocks []netip.Prefix) {
 func (b *Budget) Drifted(eni string, d ledger.Drift) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.noteLocked(d.Appeared, true, eni)
+	b.noteLocked(d.Appeared, eni)
 	vanished := slices.DeleteFunc(slices.Clone(d.Vanished), func(p netip.Prefix) bool { return b.elsewhereLocked(p, eni) })
-	b.noteLocked(vanished, false, "")
+	b.noteLocked(vanished, "")
 	b.publishLocked()
 }
 
@@ -163,7 +162,7 @@ func (b *Budget) Drifted(eni string, d ledger.Drift) {
 func (b *Budget) elsewhereLocked(block netip.Prefix, eni string) bool {
 	for _, c := range slices.Backward(b.recent) {
 		if c.block.Overlaps(block) {
-			return c.taken && c.eni != eni
+			return c.holder != "" && c.holder != eni
 		}
 	}
 	for other, blocks := range b.shown {
@@ -224,11 +223,11 @@ func (b *Budget) retryAt() (at time.Time) {
 	return at
 }
 
-// noteLocked enters blocks into the map, and remembers them for the next one. Caller
-// holds b.mu.
-func (b *Budget) noteLocked(blocks []netip.Prefix, taken bool, eni string) {
+// noteLocked enters blocks into the map, with the interface that has taken them, empty
+// where they were given back, and remembers them for the next map. Caller holds b.mu.
+func (b *Budget) noteLocked(blocks []netip.Prefix, holder string) {
 	for _, p := range blocks {
-		c := change{p, taken, eni, time.Now()}
+		c := change{p, holder, time.Now()}
 		c.apply(b.space)
 		b.recent = append(b.recent, c)
 	}
