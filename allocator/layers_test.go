@@ -17,7 +17,7 @@ var layers = [][]string{
 	{"allocator/settings", "allocator/cloud", "allocator/events"},
 	{"allocator/kube", "allocator/work", "allocator/config", "allocator/leader", "allocator/metrics", "allocator/metrics/access"},
 	{"allocator/budget", "allocator/pods", "allocator/advertise", "allocator/nodeslots", "allocator/annotate", "allocator/evict", "allocator/preflight"},
-	{"allocator/node", "allocator/binding", "allocator/preemption", "allocator/survey"},
+	{"allocator/node", "allocator/binding", "allocator/preemption", "allocator/survey", "allocator/survey/output"},
 	{"allocator", "allocator/survey/checkup", "allocator/survey/draw", "allocator/survey/table"},
 	{"allocator/controllers", "allocator/survey/page", "extender", "webhook", "certs"},
 	{"cmd/slotwise"},

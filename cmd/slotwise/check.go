@@ -11,7 +11,7 @@ import (
 	"k8s.io/client-go/discovery"
 
 	"slotwise.dev/slotwise/allocator/survey/checkup"
-	"slotwise.dev/slotwise/allocator/survey/table"
+	"slotwise.dev/slotwise/allocator/survey/output"
 )
 
 // errFound makes the command fail, with a code of its own.
@@ -83,7 +83,7 @@ func (c *checks) run(ctx context.Context, out io.Writer) error {
 		look = checkup.Before
 	}
 	findings := look(ctx, in)
-	if err := checkup.Print(out, findings, c.output, table.Color(out)); err != nil {
+	if err := checkup.Print(out, findings, c.output, output.Color(out)); err != nil {
 		return err
 	}
 	if checkup.AnyBad(findings) {

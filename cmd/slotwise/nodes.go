@@ -3,12 +3,13 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"slotwise.dev/slotwise/allocator/survey/output"
 	"slotwise.dev/slotwise/allocator/survey/table"
 )
 
 func nodesCommand() *cobra.Command {
 	var s sources
-	var output string
+	var format string
 	cmd := &cobra.Command{
 		Use:   "nodes",
 		Short: "Show what AWS's formula promises on each Windows node, and what is there",
@@ -55,10 +56,10 @@ A node that cannot be looked at is a row with "?", and its reason below.`,
 			if err != nil {
 				return err
 			}
-			return table.Print(cmd.OutOrStdout(), c, output, table.Color(cmd.OutOrStdout()))
+			return table.Print(cmd.OutOrStdout(), c, format, output.Color(cmd.OutOrStdout()))
 		},
 	}
 	s.register(cmd.Flags())
-	cmd.Flags().StringVarP(&output, "output", "o", "", "json or yaml; empty: a table")
+	cmd.Flags().StringVarP(&format, "output", "o", "", "json or yaml; empty: a table")
 	return cmd
 }

@@ -1,37 +1,20 @@
 package checkup
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	"slotwise.dev/slotwise/allocator/survey/output"
 )
 
 // Print prints findings, a line each and the fix below it; or as json or yaml. Another
 // format is an error. With color, what is bad is red.
-func Print(out io.Writer, findings []Finding, format string, color bool) (err error) {
-	var text []byte
-	switch format {
-	case "":
-		text = lines(findings, color)
-	case "json":
-		text, err = json.MarshalIndent(findings, "", "  ")
-		text = append(text, '\n')
-	case "yaml":
-		text, err = yaml.Marshal(findings)
-	default:
-		return fmt.Errorf("-o %q: want json or yaml, or leave it out for text", format)
-	}
-	if err != nil {
-		return err
-	}
-	_, err = out.Write(text)
-	return err
+func Print(out io.Writer, findings []Finding, format string, color bool) error {
+	return output.Print(out, findings, format, "text", func() string { return lines(findings, color) })
 }
 
-func lines(findings []Finding, color bool) []byte {
+func lines(findings []Finding, color bool) string {
 	wide := 0
 	for _, f := range findings {
 		wide = max(wide, len(f.Check))
@@ -47,5 +30,5 @@ func lines(findings []Finding, color bool) []byte {
 			fmt.Fprintf(&b, "%*s-> %s\n", wide+len("unknown")+4, "", f.Fix)
 		}
 	}
-	return []byte(b.String())
+	return b.String()
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"slotwise.dev/slotwise/allocator/survey"
+	"slotwise.dev/slotwise/allocator/survey/output"
 )
 
 // gapBetween is how far columns stand apart.
@@ -43,9 +44,14 @@ var heads = []cell{
 	{text: "PROMISED", figure: true}, {text: "THERE", figure: true}, {text: "GAP", figure: true}, {text: "WOULD HANG", figure: true},
 }
 
-// Nodes prints a row a node, why some could not be looked at, and the total. With color,
-// what is promised and not there is red.
-func Nodes(out io.Writer, c *survey.Cluster, color bool) error {
+// Print prints a cluster as a table, or as json or yaml; another format is an error. With
+// color, what is promised and not there is red.
+func Print(out io.Writer, c *survey.Cluster, format string, color bool) error {
+	return output.Print(out, c, format, "a table", func() string { return nodes(c, color) })
+}
+
+// nodes are a row a node, why some could not be looked at, and the total.
+func nodes(c *survey.Cluster, color bool) string {
 	rows := [][]cell{heads}
 	for i := range c.Nodes {
 		rows = append(rows, row(&c.Nodes[i]))
@@ -63,8 +69,7 @@ func Nodes(out io.Writer, c *survey.Cluster, color bool) error {
 		}
 	}
 	b.WriteString(total(c, color))
-	_, err := io.WriteString(out, b.String())
-	return err
+	return b.String()
 }
 
 func row(n *survey.Node) []cell {

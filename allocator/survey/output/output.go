@@ -1,4 +1,6 @@
-package table
+// Package output is how the commands that look at a cluster print what they have found:
+// for people, or as JSON or YAML for programs.
+package output
 
 import (
 	"encoding/json"
@@ -7,27 +9,23 @@ import (
 	"os"
 
 	"sigs.k8s.io/yaml"
-
-	"slotwise.dev/slotwise/allocator/survey"
 )
 
-// Formats are the values of -o; the empty one is the table.
-var Formats = []string{"", "json", "yaml"}
-
-// Print prints a cluster in one of Formats. Another is an error.
-func Print(out io.Writer, c *survey.Cluster, format string, color bool) error {
+// Print prints x in a format, a value of -o: json, yaml, or empty for what people prints,
+// whose name is plain. Another format is an error.
+func Print(out io.Writer, x any, format, plain string, people func() string) error {
 	var text []byte
 	var err error
 	switch format {
 	case "":
-		return Nodes(out, c, color)
+		text = []byte(people())
 	case "json":
-		text, err = json.MarshalIndent(c, "", "  ")
+		text, err = json.MarshalIndent(x, "", "  ")
 		text = append(text, '\n')
 	case "yaml":
-		text, err = yaml.Marshal(c)
+		text, err = yaml.Marshal(x)
 	default:
-		return fmt.Errorf("-o %q: want json or yaml, or leave it out for a table", format)
+		return fmt.Errorf("-o %q: want json or yaml, or leave it out for %s", format, plain)
 	}
 	if err != nil {
 		return err
