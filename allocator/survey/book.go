@@ -152,7 +152,8 @@ func (b *book) node(o Objects, now time.Time) Node {
 	n.Gap = n.Promised - n.There
 	n.Hang = max(0, min(n.Promised, b.takes())-n.There)
 	n.Cooling = b.cooling(o, now)
-	n.Note = b.note()
+	n.Short = max(0, c.Open-b.claim)
+	n.Note = b.note(n.Short)
 	n.Blocks = b.contents(now)
 	return n
 }
@@ -177,13 +178,13 @@ func (b *book) cooling(o Objects, now time.Time) *int {
 	return &b.counts.Cooling
 }
 
-// note says what is odd about the node.
-func (b *book) note() string {
+// note says what is odd about the node, which is short of so many blocks.
+func (b *book) note(short int) string {
 	switch {
 	case b.adrift > 0:
 		return fmt.Sprintf("%d blocks that its pods have addresses out of are not on the network interface: those pods have no network; delete them, and see in CloudTrail who called UnassignPrivateIpAddresses", b.adrift)
-	case b.counts.Open > b.claim:
-		return fmt.Sprintf("the subnet has nothing for %d of its empty slots: free whole /28 blocks there, or add nodes in another subnet", b.counts.Open-b.claim)
+	case short > 0:
+		return fmt.Sprintf("the subnet has nothing for %d of its empty slots: free whole /28 blocks there, or add nodes in another subnet", short)
 	case !b.nitro:
 		return "not a Nitro instance: it stays on secondary IPs"
 	}

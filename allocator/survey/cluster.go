@@ -71,6 +71,7 @@ type Node struct {
 	Hang       int  `json:"hang"`                 // pods that the scheduler would bind there, and that would never start
 	Advertised *int `json:"advertised,omitempty"` // what the Node shows to the scheduler now; nil: nothing
 
+	Short  int     `json:"-"` // empty slots for which the subnet has nothing
 	Blocks []Block `json:"-"` // what is in the slots, in the order of addresses
 }
 

@@ -143,7 +143,7 @@ func TestFindings(t *testing.T) {
 		"no nodes": {func(w *world) { w.cluster.Nodes = nil }, "Windows nodes", Bad, "there are none"},
 		"max-pods": {func(w *world) { w.cluster.Nodes[0].There = 144 }, "max-pods", Note, "34 pods more"},
 		"a full subnet": {func(w *world) {
-			w.cluster.Nodes[0].Subnet, w.cluster.Nodes[0].Note = "subnet-a", "the subnet has nothing for 3 slots"
+			w.cluster.Nodes[0].Subnet, w.cluster.Nodes[0].Short = "subnet-a", 3
 		}, "subnets", Bad, "subnet-a has too little room for 1"},
 		"a subnet not looked at": {func(w *world) { w.cluster.Subnets[0].Why = "refused" }, "subnets", Bad, "refused"},
 		"pods wait":              {func(w *world) { w.cluster.Nodes[0].Waiting = 2 }, "pods without address", Bad, "2 pods"},

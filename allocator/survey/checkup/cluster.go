@@ -100,7 +100,7 @@ func maxPods(_ context.Context, in Inputs) (Finding, error) {
 func subnets(_ context.Context, in Inputs) (Finding, error) {
 	short := map[string]int{}
 	for _, n := range in.Cluster.Nodes {
-		if strings.HasPrefix(n.Note, "the subnet has nothing") {
+		if n.Short > 0 {
 			short[n.Subnet]++
 		}
 	}
