@@ -128,11 +128,14 @@ func (s *system) removeNode(name string, collected time.Duration) {
 	}
 	s.deleteNode(name)
 	old := s.podsOn(name)
-	s.later(collected, func() {
-		for _, p := range old {
-			s.deletePod(p.Name, apiserver.Deletion{UID: p.UID, Grace: apiserver.Force()})
-		}
-	})
+	s.later(collected, func() { s.collect(old) })
+}
+
+// collect removes pods whose Node has gone.
+func (s *system) collect(pods []*corev1.Pod) {
+	for _, p := range pods {
+		s.deletePod(p.Name, apiserver.Deletion{UID: p.UID, Grace: apiserver.Force()})
+	}
 }
 
 func (s *system) deleteNode(name string) {
@@ -150,9 +153,7 @@ func (s *system) sweep() {
 			continue
 		}
 		s.deleteNode(n.Name)
-		for _, p := range s.podsOn(n.Name) {
-			s.deletePod(p.Name, apiserver.Deletion{UID: p.UID, Grace: apiserver.Force()})
-		}
+		s.collect(s.podsOn(n.Name))
 		if m != nil {
 			s.restartKubelet(m)
 		}
