@@ -198,6 +198,17 @@ func newFleet(t testing.TB, p policy.Policy) *fleet {
 	return f
 }
 
+// newFleetOfOne is one in virtual time with one node of two slots, win-1 of instance i-1,
+// that has not been read yet.
+func newFleetOfOne(t *testing.T) *fleet {
+	t.Helper()
+	f := newFleet(t, policy.Manage())
+	t.Cleanup(func() { time.Sleep(2 * time.Minute) }) // for what ends by itself
+	f.instance(t, "i-1", "two.slots", "")
+	f.AddNode(Member{Name: "win-1", Instance: "i-1", Ready: true, Created: registered})
+	return f
+}
+
 func (f *fleet) set(s settings.Settings) { f.Apply(config.State{Settings: s}) }
 
 // instance adds one to EC2.
@@ -232,10 +243,7 @@ func (f *fleet) workers() int {
 func virtually(t *testing.T, test func(t *testing.T, f *fleet, n *node.Node)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t, policy.Manage())
-		t.Cleanup(func() { time.Sleep(2 * time.Minute) }) // for what ends by itself
-		f.instance(t, "i-1", "two.slots", "")
-		f.AddNode(Member{Name: "win-1", Instance: "i-1", Ready: true, Created: registered})
+		f := newFleetOfOne(t)
 		f.begin(t.Context())
 		time.Sleep(time.Minute)
 		test(t, f, f.nodes.find("win-1"))

@@ -84,10 +84,7 @@ func TestRunEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFleet(t, policy.Manage())
-				t.Cleanup(func() { time.Sleep(2 * time.Minute) })
-				f.instance(t, "i-1", "two.slots", "")
-				f.AddNode(Member{Name: "win-1", Instance: "i-1", Ready: true, Created: registered})
+				f := newFleetOfOne(t)
 				f.ec2.SetLatency(string(cloud.Assign), ec2sim.Latency{Mean: c.takes})
 				ctx, cancel := context.WithCancel(t.Context())
 				ended := make(chan error, 1)

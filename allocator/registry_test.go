@@ -139,10 +139,7 @@ func TestI3OneWorkerAtATime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFleet(t, policy.Manage())
-				t.Cleanup(func() { time.Sleep(2 * time.Minute) })
-				f.instance(t, "i-1", "two.slots", "")
-				f.AddNode(Member{Name: "win-1", Instance: "i-1", Ready: true, Created: registered})
+				f := newFleetOfOne(t)
 				f.ec2.Inject(ec2sim.Fault{Kind: ec2sim.DelayBefore, Delay: 20 * time.Second, Action: string(cloud.Assign)})
 				f.begin(t.Context())
 				for f.ec2.Counts()[string(cloud.Assign)] == 0 { // to warm the pool
