@@ -90,8 +90,8 @@ func (g Group) Load(node string) (load Load, binding int) {
 }
 
 // HeldElsewhere says that a live pod other than the given one has an address or is being
-// bound with it, or that one at another home had it within the cooldown. When another client takes a prefix
-// from under its pods, EC2 may give it to another network interface.
+// bound with it, or that one at another home had it within the cooldown. When another
+// client takes a prefix from under its pods, EC2 may give it to another network interface.
 func (g Group) HeldElsewhere(address netip.Addr, pod types.UID, now time.Time) bool {
 	x := g.index
 	x.mu.Lock()
