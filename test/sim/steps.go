@@ -129,7 +129,8 @@ func (s *system) configure(x history.Settings) {
 	if x.Junk != "" {
 		data["warm-ip-target"] = x.Junk
 	}
-	s.note(witness.Note{Text: fmt.Sprintf("the settings are now: %s", x), Prefixes: &x.Prefixes})
+	off := x.Off || s.rival
+	s.note(witness.Note{Text: fmt.Sprintf("the settings are now: %s", x), Prefixes: &x.Prefixes, Off: &off})
 	_, err := s.server.ConfigMaps().Change(configMap, "", func(m *corev1.ConfigMap) error {
 		m.Data = data
 		return nil
@@ -148,7 +149,16 @@ func (s *system) otherAllocator(x history.Step) {
 	if _, err := s.server.Deployments().Create(o); err != nil {
 		return // it is there already
 	}
-	s.later(x.For.D(), func() { _ = s.server.Deployments().Delete(key, apiserver.Deletion{}) })
+	stands := func(rival bool) {
+		s.rival = rival
+		off := rival || s.settings.Off
+		s.note(witness.Note{Text: fmt.Sprintf("another allocator stands: %t", rival), Off: &off})
+	}
+	stands(true)
+	s.later(x.For.D(), func() {
+		_ = s.server.Deployments().Delete(key, apiserver.Deletion{})
+		stands(false)
+	})
 }
 
 func (s *system) unlabel(x history.Step) {

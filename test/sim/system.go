@@ -72,6 +72,8 @@ type system struct {
 	started  int                 // instances
 	agenda   agenda
 	trouble  context.Context // ends when all that lasts is undone
+	settings history.Settings
+	rival    bool // another allocator stands
 
 	lasting sync.WaitGroup // goroutines of the system
 	effects sync.WaitGroup // what lasts of steps
@@ -79,7 +81,6 @@ type system struct {
 	mu         sync.Mutex // guards all below
 	counts     map[string]int
 	weather    weather
-	settings   history.Settings
 	schedulers map[string]*process.Process
 }
 

@@ -315,6 +315,13 @@ func TestJudge(t *testing.T) {
 		"rejected, and Slotwise could not put the capacity right": {
 			pods: []Life{rejectedLife}, changes: there, notes: []Note{{At: at(3), Node: "node-1"}, {At: at(5), Hinders: 10 * time.Second}},
 		},
+		"rejected, and Slotwise was off since before the capacity was set": {
+			pods: []Life{rejectedLife}, changes: there, notes: []Note{{At: at(2), Off: new(true)}, {At: at(3), Node: "node-1"}},
+		},
+		"I9: Slotwise was on again long before": {
+			pods: []Life{rejectedLife}, changes: there,
+			notes: []Note{{At: at(2), Off: new(true)}, {At: at(3), Node: "node-1"}, {At: at(4), Off: new(false)}}, want: []Kind{Rejected},
+		},
 		"rejected, and nobody led who could": {
 			pods: []Life{rejectedLife}, changes: there, notes: []Note{{At: at(3), Node: "node-1"}, {At: at(4), Harm: true}},
 		},

@@ -40,19 +40,33 @@ func (e evidence) rejected() (found []Violation) {
 }
 
 // repairing is since when what others have changed may not be right again at a time: longer
-// ago the longer Slotwise was hindered, or nobody led.
+// ago the longer Slotwise was hindered or off, or nobody led.
 func (e evidence) repairing(at time.Time) time.Time {
 	since := at.Add(-repair)
-	for _, n := range slices.Backward(e.notes) {
-		end := n.At.Add(n.Hinders)
-		if n.Harm {
-			end = n.At.Add(takeover)
-		}
-		if n.At.Before(at) && end.After(since) && n.At.Add(-repair).Before(since) {
+	for i, n := range slices.Backward(e.notes) {
+		if end := e.hindered(i, at); n.At.Before(at) && end.After(since) && n.At.Add(-repair).Before(since) {
 			since = n.At.Add(-repair)
 		}
 	}
 	return since
+}
+
+// hindered is until when, as seen at a time, Slotwise puts nothing right after a note, by its
+// index: as long as it is kept from it, has nobody who leads, or is off.
+func (e evidence) hindered(note int, at time.Time) time.Time {
+	n := e.notes[note]
+	switch {
+	case n.Off != nil && *n.Off:
+		for _, later := range e.notes[note+1:] {
+			if later.Off != nil && !*later.Off {
+				return later.At
+			}
+		}
+		return at
+	case n.Harm:
+		return n.At.Add(takeover)
+	}
+	return n.At.Add(n.Hinders)
 }
 
 // lagged says that a kubelet may have been further behind than a pod can be bound for,

@@ -56,6 +56,9 @@ type Note struct {
 	Users  int
 	// Prefixes, where set, is the mode from now on.
 	Prefixes *bool
+	// Off, where set, says whether Slotwise is off from now on, by its settings or because
+	// another allocator stands.
+	Off *bool
 }
 
 // New makes a witness that is fed with what is written: with Pod, Gone and Event, in the
