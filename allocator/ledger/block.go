@@ -60,6 +60,9 @@ func (b *block) confirms(x *address) bool {
 	return x.ended.IsZero() || !b.shown.Before(x.ended.Add(Settle))
 }
 
+// newerThan says that a describe as of a time may not show the block yet.
+func (b *block) newerThan(asOf time.Time) bool { return !asOf.After(b.since.Add(Settle)) }
+
 // hold gives an address to a pod, whether or not it cools; one that has a holder keeps it.
 func (b *block) hold(x *address, pod types.UID) {
 	if x.holder != "" {

@@ -107,6 +107,17 @@ func (e *eni) best(k Kind) (best *block, at int) {
 	return best, at
 }
 
+// replaced lists the blocks that share addresses with others than themselves: an interface
+// has each address once.
+func (e *eni) replaced(by []netip.Prefix) (gone []netip.Prefix) {
+	for _, b := range e.blocks {
+		if slices.ContainsFunc(by, func(p netip.Prefix) bool { return p != b.prefix && p.Overlaps(b.prefix) }) {
+			gone = append(gone, b.prefix)
+		}
+	}
+	return gone
+}
+
 // idle lists the blocks of a kind that may be unassigned, longest idle first.
 func (e *eni) idle(k Kind) []netip.Prefix {
 	var idle []*block
@@ -152,11 +163,11 @@ func (e *eni) forget(asOf time.Time) {
 }
 
 // unknown lists the observed blocks that are neither in the ledger nor explained by a
-// describe that lags behind an unassign.
-func (e *eni) unknown(observed []netip.Prefix) []netip.Prefix {
+// describe that lags behind an unassign, or behind an assign of other blocks in their place.
+func (e *eni) unknown(observed []netip.Prefix, asOf time.Time) []netip.Prefix {
 	var out []netip.Prefix
 	for _, p := range observed {
-		known := slices.ContainsFunc(e.blocks, func(b *block) bool { return b.prefix == p }) ||
+		known := slices.ContainsFunc(e.blocks, func(b *block) bool { return b.prefix == p || b.newerThan(asOf) && b.prefix.Overlaps(p) }) ||
 			slices.ContainsFunc(e.recentlyUnassigned, func(u unassigned) bool { return u.prefix == p })
 		if !known {
 			out = append(out, p)
@@ -170,7 +181,7 @@ func (e *eni) unknown(observed []netip.Prefix) []netip.Prefix {
 func (e *eni) absent(observed []netip.Prefix, asOf time.Time) []netip.Prefix {
 	var out []netip.Prefix
 	for _, b := range e.blocks {
-		if !slices.Contains(observed, b.prefix) && asOf.After(b.since.Add(Settle)) {
+		if !slices.Contains(observed, b.prefix) && !b.newerThan(asOf) {
 			out = append(out, b.prefix)
 		}
 	}

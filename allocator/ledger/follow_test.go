@@ -333,3 +333,9 @@ func (w *neighbour) settle(t *rapid.T) {
 		t.Fatalf("the ledger counts %d, and %d pods can get an address", got, want)
 	}
 }
+
+func lastOf(p netip.Prefix) netip.Addr {
+	four := p.Addr().As4()
+	four[3] += byte(1<<(32-p.Bits()) - 1)
+	return netip.AddrFrom4(four)
+}

@@ -129,8 +129,8 @@ func (w *world) actions() map[string]func(*rapid.T) {
 				t.Skip("no slot")
 			}
 			w.meddle = true
-			b := w.fresh(Kind(rapid.IntRange(0, 1).Draw(t, "kind")))
-			if w.l.blockOf(b.Addr()) != nil {
+			b := w.fresh(Kind(rapid.IntRange(0, 1).Draw(t, "kind")), w.eni)
+			if slices.ContainsFunc(w.l.blocks, func(x *block) bool { return x.prefix.Overlaps(b) }) {
 				t.Skip("taken away and put back between two looks: nobody can tell")
 			}
 			w.change(append(slices.Clone(w.eni), b))

@@ -38,17 +38,21 @@ func (l *Ledger) Begin(c Call) {
 
 // Assigned notes the answer of the assign in flight: the blocks that EC2 gave. Those that
 // were asked for by name another client had taken: pods that ended before this ledger began
-// may have had their other addresses, so these cool.
-func (l *Ledger) Assigned(blocks []netip.Prefix, now time.Time) {
+// may have had their other addresses, so these cool. Blocks of the ledger in whose place EC2
+// gave others have vanished, which no describe has shown yet.
+func (l *Ledger) Assigned(blocks []netip.Prefix, now time.Time) Drift {
 	restored := l.pending.Names != nil
 	l.pending = nil
+	vanished := l.replaced(blocks)
+	stranded := l.strand(vanished)
 	if restored {
 		l.adopt(blocks, now, now.Add(Cooldown))
-		return
+	} else {
+		for _, p := range blocks {
+			l.add(newBlock(p, now), now)
+		}
 	}
-	for _, p := range blocks {
-		l.add(newBlock(p, now), now)
-	}
+	return Drift{Vanished: vanished, Stranded: l.stillAdrift(stranded)}
 }
 
 // Unassigned notes that EC2 has done the unassign in flight.

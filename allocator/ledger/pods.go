@@ -42,6 +42,11 @@ func (p *pods) Lacks(pod types.UID) bool {
 	return lacks
 }
 
+// stillAdrift keeps those of the pods whose address has not come back.
+func (p *pods) stillAdrift(pods []types.UID) []types.UID {
+	return slices.DeleteFunc(pods, func(pod types.UID) bool { return !p.Lacks(pod) })
+}
+
 // Adrift lists the blocks that live pods have their address out of, and that are not on
 // the ENI, in order.
 func (p *pods) Adrift() []netip.Prefix {

@@ -20,9 +20,9 @@ func (d Drift) None() bool { return len(d.Appeared)+len(d.Vanished) == 0 }
 
 // Sync brings the ledger to what a describe has shown: the blocks of the ENI as EC2 knew
 // them at asOf or somewhat earlier, for a describe may lag by Settle. A block that nobody
-// explains may have been used a moment ago, so its addresses cool from now on. A call
-// whose answer was lost is settled as soon as the describe proves it done, or is recent
-// enough to prove that it was not.
+// explains may have been used a moment ago, so its addresses cool from now on; one in whose
+// place EC2 has given another since is of the past. A call whose answer was lost is settled
+// as soon as the describe proves it done, or is recent enough to prove that it was not.
 //
 // While a call is in flight the describe proves nothing, and is ignored.
 func (l *Ledger) Sync(observed []netip.Prefix, asOf, now time.Time) Drift {
@@ -43,7 +43,8 @@ func (l *Ledger) Follow(observed []netip.Prefix, asOf, now time.Time) Drift {
 func (l *Ledger) Reveal(pod types.UID, a netip.Addr, k Kind, now time.Time) (d Drift) {
 	if l.holders[pod] != a {
 		if l.blockOf(a) == nil {
-			d.Appeared = l.adopt([]netip.Prefix{BlockOf(a, k)}, now, now)
+			d.Appeared = []netip.Prefix{BlockOf(a, k)}
+			l.adopt(d.Appeared, now, now)
 		}
 		l.blockOf(a).since = now
 	}
@@ -63,7 +64,7 @@ func (l *Ledger) Compare(observed []netip.Prefix, asOf time.Time) (differs bool)
 		return false
 	}
 	l.forget(asOf)
-	return len(l.unknown(observed))+len(l.absent(observed, asOf)) > 0
+	return len(l.unknown(observed, asOf))+len(l.absent(observed, asOf)) > 0
 }
 
 // sync is Sync. The addresses of blocks that appear cool until suspectUntil.
@@ -75,16 +76,14 @@ func (l *Ledger) sync(observed []netip.Prefix, asOf, now, suspectUntil time.Time
 	if l.show(observed, asOf) {
 		l.dueAt(asOf)
 	}
-	appeared := l.unknown(observed)
+	appeared := l.unknown(observed, asOf)
 	vanished := l.absent(observed, asOf)
 	if l.InDoubt() {
 		vanished = l.resolve(appeared, vanished, asOf, now)
 	}
-	return Drift{
-		Appeared: l.adopt(appeared, now, suspectUntil),
-		Vanished: vanished,
-		Stranded: l.strand(vanished),
-	}
+	stranded := l.strand(vanished)
+	l.adopt(appeared, now, suspectUntil)
+	return Drift{Appeared: appeared, Vanished: vanished, Stranded: l.stillAdrift(stranded)}
 }
 
 // resolve settles the call whose answer was lost, and returns what has vanished for

@@ -55,6 +55,13 @@ func TestSync(t *testing.T) {
 			ledger: on(9, SecondaryIP, []string{"10.0.0.9/32"}), asOf: Settle + 1,
 			want: Drift{Vanished: blocks("10.0.0.9/32")}, open: 9,
 		},
+		"what is shown has made way for a block that was assigned a moment ago": {
+			ledger: on(9, Prefix, []string{"10.0.0.0/28"}), observed: []string{"10.0.0.9/32"}, asOf: Settle, open: 8,
+		},
+		"what is shown is in the place of a block that is gone": {
+			ledger: on(9, Prefix, []string{"10.0.0.0/28"}, "10.0.0.8", "10.0.0.9"), observed: []string{"10.0.0.9/32"}, asOf: Settle + 1,
+			want: Drift{Appeared: blocks("10.0.0.9/32"), Vanished: blocks("10.0.0.0/28"), Stranded: []types.UID{"pod-10.0.0.8"}}, open: 8,
+		},
 		"a block was unassigned a moment ago": {
 			ledger: unassignedAt(two(), release("10.0.0.9/32"), at), observed: []string{"10.0.0.8/32", "10.0.0.9/32"}, asOf: before + Settle, open: 8,
 		},
@@ -185,5 +192,24 @@ func TestArriving(t *testing.T) {
 				t.Errorf("%d arrive, %d slots are open, %d remain; want %d, %d and %d", n.Arriving, n.Open, got, c.arriving, c.open, c.remaining)
 			}
 		})
+	}
+}
+
+// TestAssignedInPlace: what EC2 gives out of a block of the ledger proves that block to be
+// gone, though no describe has shown it yet. Its addresses have one owner again.
+func TestAssignedInPlace(t *testing.T) {
+	l := on(9, Prefix, []string{"10.0.0.0/28"}, "10.0.0.8", "10.0.0.9")
+	l.SetMode(SecondaryIP)
+	now := epoch.Add(time.Minute)
+	got := begun(l, Call{Kind: SecondaryIP, Count: 2}).Assigned(blocks("10.0.0.9/32", "10.0.0.10/32"), now)
+	want := Drift{Vanished: blocks("10.0.0.0/28"), Stranded: []types.UID{"pod-10.0.0.8"}}
+	if diff := cmp.Diff(want, got, samePrefix, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("Assigned() (-want +got):\n%s", diff)
+	}
+	if g, ok := l.Take("new"); !ok || g.Address.String() != "10.0.0.10" {
+		t.Errorf("a new pod gets %v, want the address that nobody has", g)
+	}
+	if c := l.Counts(); c.SecondaryIPs != 2 || c.Prefixes != 0 || !l.Lacks("pod-10.0.0.8") || l.Lacks("pod-10.0.0.9") {
+		t.Errorf("%+v, adrift %v; want two secondary IPs, and one pod whose address is gone", c, l.Adrift())
 	}
 }

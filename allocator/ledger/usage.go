@@ -203,7 +203,7 @@ func (u *usage) remove(p netip.Prefix) {
 
 // adopt enters blocks that another client has put on the ENI. Who used their addresses
 // last may be unknown: they cool first, until the time given.
-func (u *usage) adopt(blocks []netip.Prefix, now, suspectUntil time.Time) []netip.Prefix {
+func (u *usage) adopt(blocks []netip.Prefix, now, suspectUntil time.Time) {
 	for _, p := range blocks {
 		b := newBlock(p, now)
 		b.suspectUntil = suspectUntil
@@ -215,7 +215,6 @@ func (u *usage) adopt(blocks []netip.Prefix, now, suspectUntil time.Time) []neti
 		}
 		u.add(b, now)
 	}
-	return blocks
 }
 
 // strand drops blocks that are gone and lists the live pods whose address was among

@@ -24,6 +24,7 @@ type world struct {
 	past    []snapshot // what describes may still show
 	meddle  bool       // another client has changed the ENI: whether its limit is kept is not up to the ledger
 	live    map[types.UID]netip.Addr
+	kinds   map[types.UID]Kind // of the blocks that the pods were given their addresses out of
 	ended   map[netip.Addr]time.Time
 	foreign map[netip.Prefix]time.Time // blocks of another client, since when
 	shown   map[netip.Prefix]time.Time // when blocks were on the ENI that EC2 has shown, the last time of which is known
@@ -39,7 +40,7 @@ func newWorld(t *rapid.T) *world {
 	slots := rapid.IntRange(1, 14).Draw(t, "slots")
 	return &world{
 		T: t, slots: slots, l: New(slots, Kind(rapid.IntRange(0, 1).Draw(t, "mode"))),
-		now: time.Unix(1_000_000, 0), live: map[types.UID]netip.Addr{}, ended: map[netip.Addr]time.Time{},
+		now: time.Unix(1_000_000, 0), live: map[types.UID]netip.Addr{}, kinds: map[types.UID]Kind{}, ended: map[netip.Addr]time.Time{},
 		foreign: map[netip.Prefix]time.Time{}, shown: map[netip.Prefix]time.Time{},
 	}
 }
@@ -82,7 +83,7 @@ func (w *world) given(g Grant) {
 	if !w.onENI(g.Address) && !w.meddle {
 		w.Fatalf("%s was given but is not on the ENI %v", g.Address, w.eni)
 	}
-	w.live[g.Pod] = g.Address
+	w.live[g.Pod], w.kinds[g.Pod] = g.Address, g.Kind
 }
 
 func (w *world) shownSince(a netip.Addr, end time.Time) bool {
@@ -110,30 +111,18 @@ func (w *world) change(eni []netip.Prefix) {
 	w.eni = eni
 }
 
-// fresh finds a block that is on no ENI. It takes the lowest, so that what was
-// given back is soon given out again.
-func (w *world) fresh(k Kind) netip.Prefix {
-	half, step := byte(0), 16
-	if k == SecondaryIP {
-		half, step = 128, 1
-	}
-	for i := 0; ; i += step {
-		b := BlockOf(netip.AddrFrom4([4]byte{10, 0, half + byte(i/256), byte(i % 256)}), k)
+// fresh finds a block that is on no ENI. It takes the lowest, so that what was given
+// back, and parts of it, are soon given out again.
+func (w *world) fresh(k Kind, eni []netip.Prefix) netip.Prefix {
+	for i := 0; ; i += k.Addresses() {
+		b := BlockOf(netip.AddrFrom4([4]byte{10, 0, byte(i / 256), byte(i % 256)}), k)
 		recent := slices.ContainsFunc(w.past, func(s snapshot) bool {
 			return slices.Contains(s.eni, b) && w.now.Sub(s.at) <= Settle
 		})
-		if !slices.Contains(w.eni, b) && !recent {
+		if !slices.ContainsFunc(eni, b.Overlaps) && !recent {
 			return b
 		}
 	}
-}
-
-// kindOf is the kind of the block that fresh has an address out of.
-func kindOf(a netip.Addr) Kind {
-	if a.As4()[2] < 128 {
-		return Prefix
-	}
-	return SecondaryIP
 }
 
 // execute is EC2 doing the call that was begun.
@@ -142,11 +131,7 @@ func (w *world) execute() []netip.Prefix {
 	var got []netip.Prefix
 	if w.call.Assign() {
 		for range w.call.Count {
-			b := w.fresh(w.call.Kind)
-			for slices.Contains(eni, b) {
-				b = netip.PrefixFrom(b.Addr(), b.Bits())
-				b = BlockOf(lastOf(b).Next(), w.call.Kind)
-			}
+			b := w.fresh(w.call.Kind, eni)
 			eni, got = append(eni, b), append(got, b)
 			w.shown[b] = w.now
 		}
@@ -168,12 +153,6 @@ func (w *world) execute() []netip.Prefix {
 	}
 	w.change(eni)
 	return got
-}
-
-func lastOf(p netip.Prefix) netip.Addr {
-	four := p.Addr().As4()
-	four[3] += byte(1<<(32-p.Bits()) - 1)
-	return netip.AddrFrom4(four)
 }
 
 func (w *world) mustHaveCall() {
@@ -222,7 +201,7 @@ func (w *world) restart(promise bool) {
 	next := New(0, w.l.mode)
 	for pod, a := range w.live {
 		if a.IsValid() {
-			next.Hold(pod, a, kindOf(a), w.now)
+			next.Hold(pod, a, w.kinds[pod], w.now)
 		}
 	}
 	next.SetSlots(w.slots)

@@ -90,6 +90,7 @@ func (i *Interface) sync(blocks []netip.Prefix, asOf time.Time) (drift ledger.Dr
 		s.forsake(drift.Stranded, now)
 		if s.policy.Gives() && !drift.None() {
 			s.stalls = stalls{} // what EC2 refused it may have refused for that
+			s.budget.Drifted(s.eni, drift)
 			s.lodge(drift.Appeared, now)
 			s.dismissUnfit(s.want(n.shared.Settings(), s.ledger.Counts()), now)
 		}
@@ -110,7 +111,6 @@ func (i *Interface) reportDrift(d ledger.Drift) {
 	n := i.core
 	n.shared.Log.Info("EC2 and the ledger differed", "node", n.node.Name(), "eni", n.eni,
 		"appeared", d.Appeared, "vanished", d.Vanished, "stranded pods", len(d.Stranded))
-	n.budget.Drifted(n.eni, d)
 	n.budget.Notify()
 	n.shared.Metrics.Drift()
 	drifted(n.node.Name(), d).report(n.shared.Events)

@@ -37,6 +37,7 @@ func (w *worker) execute(ctx context.Context, c ledger.Call) result {
 func (w *worker) settle(ctx context.Context, c ledger.Call, r result) {
 	class := cloud.Classify(r.err)
 	var lost []netip.Prefix
+	var drift ledger.Drift
 	w.core.update(func(s *state, now time.Time) {
 		noteStall(s.stalls.of(c.Assign()), c.Names != nil, class, r.err, now)
 		s.restores.asked(c.Names, now)
@@ -50,7 +51,9 @@ func (w *worker) settle(ctx context.Context, c ledger.Call, r result) {
 			}
 			s.claims.release(s.budget)
 		case c.Assign():
-			s.ledger.Assigned(r.blocks, now)
+			drift = s.ledger.Assigned(r.blocks, now)
+			s.forsake(drift.Stranded, now)
+			s.budget.Drifted(s.eni, drift) // first: what EC2 gave may lie in what has vanished
 			s.claims.took(s.budget, s.eni, r.blocks)
 			s.lodge(r.blocks, now)
 			lost = unrestorable(s.ledger, s.budget, s.ledger.Adrift())
@@ -60,6 +63,10 @@ func (w *worker) settle(ctx context.Context, c ledger.Call, r result) {
 		}
 	})
 	w.eni.tellLost(lost)
+	if !drift.None() {
+		w.core.doubtNow() // more may have changed
+		w.eni.reportDrift(drift)
+	}
 	if r.err != nil {
 		w.handleError(ctx, c, class, r.err)
 	}
