@@ -42,6 +42,7 @@ type Note struct {
 	At   time.Time
 	Text string
 	Harm bool // to the process that leads: another one may lead from now on
+	Took bool // that it does is certain: it has taken the lease
 	Thaw bool // of a leader that had been frozen for longer than its lease
 	// Node, where set, is one whose Node object or capacity somebody else has meddled with.
 	Node string
