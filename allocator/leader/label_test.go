@@ -21,20 +21,25 @@ const (
 	path     = "PATCH /api/v1/namespaces/kube-system/pods/slotwise-1 "
 	marked   = path + `{"metadata":{"labels":{"slotwise.dev/leader":"true"}}}`
 	unmarked = path + `{"metadata":{"labels":{"slotwise.dev/leader":null}}}`
+	looked   = "GET /api/v1/namespaces/kube-system/pods/slotwise-1 "
 )
 
 // apiServer notes the requests that it gets, as clients write them.
 type apiServer struct {
 	err   error // of the next requests
 	hangs bool  // until whoever asks gives up
+	gone  bool  // the label
 	asked []string
 }
 
 // RoundTrip is that of http.RoundTripper.
 func (s *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
+	var body []byte
+	if r.Body != nil {
+		var err error
+		if body, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
 	}
 	s.asked = append(s.asked, r.Method+" "+r.URL.RequestURI()+" "+string(body))
 	if s.hangs {
@@ -44,10 +49,14 @@ func (s *apiServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
+	answer := `{"metadata":{"labels":{"slotwise.dev/leader":"true"}}}`
+	if s.gone {
+		answer = "{}"
+	}
 	return &http.Response{
 		StatusCode: http.StatusOK,
 		Header:     http.Header{"Content-Type": {"application/json"}},
-		Body:       io.NopCloser(strings.NewReader("{}")),
+		Body:       io.NopCloser(strings.NewReader(answer)),
 		Request:    r,
 	}, nil
 }
@@ -98,9 +107,9 @@ func TestHold(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				held := make(chan error, 1)
 				go func() { held <- s.label(t).Hold(ctx) }()
-				time.Sleep(time.Hour)
+				time.Sleep(labelCheck + time.Second)
 				synctest.Wait()
-				s.want(t, marked)
+				s.want(t, marked, looked)
 
 				c.atTheEnd(s)
 				ended := time.Now()
@@ -124,4 +133,30 @@ func TestHoldWithoutALabel(t *testing.T) {
 		t.Errorf("the error is %v, want %v", err, errAPI)
 	}
 	s.want(t, marked)
+}
+
+// A write of an earlier life of the container may take the label away after it was set.
+func TestHoldSetsItAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &apiServer{}
+		ctx, cancel := context.WithCancel(t.Context())
+		held := make(chan error, 1)
+		go func() { held <- s.label(t).Hold(ctx) }()
+		time.Sleep(time.Second)
+		s.want(t, marked)
+
+		s.err = errAPI
+		time.Sleep(labelCheck)
+		s.want(t, looked)
+		s.err, s.gone = nil, true
+		time.Sleep(labelCheck)
+		s.want(t, looked, marked)
+		s.gone = false
+		time.Sleep(labelCheck)
+		s.want(t, looked)
+		cancel()
+		if err := <-held; err != nil {
+			t.Error(err)
+		}
+	})
 }

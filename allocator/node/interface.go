@@ -18,20 +18,26 @@ type Interface struct{ core *core }
 
 // Described takes in what a describe of a whole subnet shows of the node's interface: so
 // one call serves all nodes, and a change by another client of EC2 is noticed with the
-// next look at the subnet.
+// next look at the subnet. What pods have lost somebody else may have taken by now, before
+// it could be taken back: this is where that is found out, after a restart too.
 func (i *Interface) Described(b *budget.Budget, shown cloud.Subnet) {
 	now := time.Now()
 	n := i.core
 	n.mu.Lock()
 	blocks, there := shown.Interfaces[n.eni]
 	follows := false
+	var lost []netip.Prefix
 	switch {
 	case !n.phase.read() || n.budget != b:
 	case !there:
 		n.doubt(now)
 	case n.policy.Gives():
-		if n.phase == ready && n.ledger.Compare(blocks, shown.AsOf) {
+		switch {
+		case n.phase != ready:
+		case n.ledger.Compare(blocks, shown.AsOf):
 			n.doubt(now)
+		default:
+			lost = unrestorable(n.ledger, n.budget, notAmong(n.ledger.Adrift(), blocks))
 		}
 	default:
 		follows = true
@@ -43,7 +49,14 @@ func (i *Interface) Described(b *budget.Budget, shown cloud.Subnet) {
 		i.sync(blocks, shown.AsOf)
 	case doubted:
 		n.wakeWorker() // the worker looks more closely
+	default:
+		i.tellLost(lost)
 	}
+}
+
+// notAmong are those of the blocks of which the interface has nothing.
+func notAmong(blocks, shown []netip.Prefix) []netip.Prefix {
+	return slices.DeleteFunc(blocks, func(p netip.Prefix) bool { return slices.ContainsFunc(shown, p.Overlaps) })
 }
 
 // Confirm has EC2 show the interface where addresses cool on it: an address is given

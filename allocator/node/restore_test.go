@@ -149,3 +149,60 @@ func TestLostForGood(t *testing.T) {
 		}
 	})
 }
+
+// Somebody else may be quicker than the block is taken back, or it was lost before this
+// leader began: the pod is told with the next look at the subnet, once.
+func TestLostForGoodMeanwhile(t *testing.T) {
+	for name, lose := range map[string]func(*testing.T, *world){
+		"while EC2 throttles": func(t *testing.T, w *world) {
+			x := w.robbed(t)
+			call, ok := x.begin(cloud.Assign)
+			if !ok || call.Names == nil {
+				t.Fatalf("begun: %t, %+v", ok, call)
+			}
+			x.settle(t.Context(), call, result{err: refusal(cloud.RetryLater, "RequestLimitExceeded")})
+		},
+		"before the leader began": func(t *testing.T, w *world) {
+			w.take(t, prefix)
+			w.node.Interface.sync(nil, time.Now().Add(ledger.Settle+time.Second)) // it is discovered without it
+			w.node.Observe(pod("pod", at(0)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtually(t, func(t *testing.T, w *world) {
+				lose(t, w)
+				look := func(want int) {
+					time.Sleep(ledger.Settle + time.Second)
+					w.shared.Subnets.Look(t.Context(), w.node.core.budget)
+					if got := w.events.of(events.ReasonLost); len(got) != want {
+						t.Errorf("told %d times more, want %d: %q", len(got), want, got)
+					}
+				}
+				look(0) // it can be taken back yet
+				if _, err := w.ec2.Occupy("subnet-1", prefix); err != nil {
+					t.Fatal(err)
+				}
+				look(1)
+				look(0)
+			})
+		})
+	}
+}
+
+// What EC2 shows on the interface is not lost, though the ledger has not taken it up yet.
+func TestOnItsWayBack(t *testing.T) {
+	virtually(t, func(t *testing.T, w *world) {
+		x := w.robbed(t)
+		call, ok := x.begin(cloud.Assign)
+		if !ok || call.Names == nil {
+			t.Fatalf("begun: %t, %+v", ok, call)
+		}
+		r := x.execute(t.Context(), call)
+		time.Sleep(ledger.Settle + time.Second)
+		w.shared.Subnets.Look(t.Context(), w.node.core.budget)
+		if got := w.events.of(events.ReasonLost); len(got) != 0 {
+			t.Errorf("%q, though it is back", got)
+		}
+		x.settle(t.Context(), call, r)
+	})
+}

@@ -216,9 +216,8 @@ func (r *replica) freeze(ctx context.Context, after int, d time.Duration) {
 		for end := time.Now().Add(patience); !l.Frozen() && ctx.Err() == nil && time.Now().Before(end); {
 			r.s.sleep(ctx, 50*time.Millisecond)
 		}
-	} else {
-		l.Freeze()
 	}
+	l.Freeze() // if it is not yet: nobody would know of one that comes later
 	r.s.note(witness.Note{Text: l.identity + " freezes", Harm: true})
 	r.s.sleep(ctx, d)
 	l.Thaw()

@@ -37,8 +37,9 @@ func refused(c ec2sim.Call) bool {
 
 // excused says that a refused call rested on what nobody could know in time: its
 // subnet or its interface had just been changed by another client, by a call whose
-// answer was lost, or by a process that led before this one; or another account uses its
-// subnet, too.
+// answer was lost, by a process that led before this one, or by the one that took over
+// while the call was under way; what it names EC2 had just chosen for another interface; or
+// another account uses its subnet, too.
 func (e evidence) excused(refused ec2sim.Call) bool {
 	if e.hidden(e.cluster.subnet[refused.ENI], refused.Start) && aboutSubnet(refused) {
 		return true
@@ -53,8 +54,21 @@ func (e evidence) excused(refused ec2sim.Call) bool {
 			return false
 		}
 		made, called := byCall[c.Call]
-		return !called || made.Fault != "" || made.Start.Before(led)
+		return !called || made.Fault != "" || made.Start.Before(led) || e.tookOver(refused.Start, made.Start) || picked(made, refused)
 	})
+}
+
+// tookOver says that another process took the lease between two times, after which the one
+// before it cannot call back what it has asked for, nor the next one know of that.
+func (e evidence) tookOver(from, to time.Time) bool {
+	return slices.ContainsFunc(e.notes, func(n Note) bool { return n.Took && n.At.After(from) && n.At.Before(to) })
+}
+
+// picked says that a call by number for another interface was not answered yet when a
+// refused one by name was made: which blocks it would get EC2 alone decides.
+func picked(made, refused ec2sim.Call) bool {
+	unanswered := made.End.IsZero() || made.End.After(refused.Start)
+	return unanswered && made.ENI != refused.ENI && len(rangesOf(made)) == 0 && len(rangesOf(refused)) > 0
 }
 
 // aboutSubnet says that a call was refused for what its subnet has, and not for its

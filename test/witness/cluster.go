@@ -29,10 +29,10 @@ type Clock interface {
 // cluster is what the witness was told of nodes and their interfaces. Two nodes may have
 // the same interface, and a node another one than before.
 type cluster struct {
-	homes  map[string][]home // by node, in the order of time
-	subnet map[string]string // by ENI
-	kind   map[string]string // instance type, by ENI
-	pods   map[string]int    // max-pods, by node, where it is less than there may be addresses
+	homes  map[string][]home  // by node, in the order of time
+	subnet map[string]string  // by ENI
+	kind   map[string]string  // instance type, by ENI
+	limits map[string][]limit // max-pods, by node, in the order of time
 	// scheduler is the one that binds through the extender.
 	scheduler string
 }
@@ -43,10 +43,16 @@ type home struct {
 	eni   string
 }
 
+// limit is how many pods the kubelet of a node takes since a time.
+type limit struct {
+	since time.Time
+	pods  int
+}
+
 func newCluster(scheduler string) cluster {
 	return cluster{
 		homes: map[string][]home{}, subnet: map[string]string{}, kind: map[string]string{},
-		pods:      map[string]int{},
+		limits:    map[string][]limit{},
 		scheduler: scheduler,
 	}
 }
@@ -60,6 +66,17 @@ func (c cluster) interfaceOf(node string, at time.Time) (eni string) {
 		}
 	}
 	return eni
+}
+
+// mostPods is how many pods the kubelet of a node took at a time; false where that is not
+// known. Another machine may have come by the name of a node since, with another limit.
+func (c cluster) mostPods(node string, at time.Time) (most int, known bool) {
+	for _, l := range c.limits[node] {
+		if !l.since.After(at) {
+			most, known = l.pods, true
+		}
+	}
+	return most, known
 }
 
 // settle makes an interface that of a node from a time on.

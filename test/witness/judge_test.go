@@ -212,6 +212,40 @@ func TestJudge(t *testing.T) {
 			notes:   []Note{{At: at(80), Harm: true}},
 			want:    []Kind{CallFailed},
 		},
+		"another took the lease while it was under way": {
+			calls:   []ec2sim.Call{{Seq: 10, Start: at(100.2), End: at(100.25), ENI: eni, Applied: true}, refusal},
+			changes: []ec2sim.Change{assigned(eni, block, 100.22, 10)},
+			notes:   []Note{{At: at(100.1), Harm: true, Took: true}},
+		},
+		"I3: another had taken the lease before": {
+			calls:   []ec2sim.Call{{Seq: 10, Start: at(100.2), End: at(100.25), ENI: eni, Applied: true}, refusal},
+			changes: []ec2sim.Change{assigned(eni, block, 100.22, 10)},
+			notes:   []Note{{At: at(99), Harm: true, Took: true}},
+			want:    []Kind{CallFailed},
+		},
+		"I3: a replica crashed while it was under way": {
+			calls:   []ec2sim.Call{{Seq: 10, Start: at(100.2), End: at(100.25), ENI: eni, Applied: true}, refusal},
+			changes: []ec2sim.Change{assigned(eni, block, 100.22, 10)},
+			notes:   []Note{{At: at(100.1), Harm: true}},
+			want:    []Kind{CallFailed},
+		},
+		"what it asks for by name EC2 has just chosen for another interface": {
+			calls:   []ec2sim.Call{{Seq: 8, Start: at(99.8), End: at(100.1), ENI: otherENI, Applied: true}, named},
+			changes: []ec2sim.Change{assigned(otherENI, single, 99.9, 8)},
+		},
+		"I3: what it asks for by name it knew to be chosen": {
+			calls:   []ec2sim.Call{{Seq: 8, Start: at(99), End: at(99.9), ENI: otherENI, Applied: true}, named},
+			changes: []ec2sim.Change{assigned(otherENI, single, 99.5, 8)},
+			want:    []Kind{CallFailed},
+		},
+		"I3: what it asks for by name another interface asked for by name": {
+			calls: []ec2sim.Call{{
+				Seq: 8, Start: at(99.8), End: at(100.1), ENI: otherENI, Applied: true,
+				Requested: ec2sim.Request{Slots: ec2sim.Slots{Addresses: []netip.Addr{address}}},
+			}, named},
+			changes: []ec2sim.Change{assigned(otherENI, single, 99.9, 8)},
+			want:    []Kind{CallFailed},
+		},
 		"others took the subnet's last block": {
 			calls: []ec2sim.Call{noBlock}, changes: []ec2sim.Change{assigned(otherENI, block, 60, 0)},
 		},

@@ -66,7 +66,7 @@ func (e evidence) needless() (found []Violation) {
 // crowded says that the kubelet of a node takes no more pods, or would not once all come
 // that are nominated somewhere: then somebody has to go whatever addresses there are.
 func (e evidence) crowded(node string, revision int64) bool {
-	most, known := e.cluster.pods[node]
+	most, known := e.cluster.mostPods(node, e.clock.NotBefore(revision))
 	if !known {
 		return false
 	}

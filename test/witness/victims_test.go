@@ -45,7 +45,7 @@ func TestNeedless(t *testing.T) {
 		changes []ec2sim.Change // besides the first assignment
 		notes   []Note          // besides the first mode
 		victims map[types.UID]types.UID
-		most    int // pods of the node; 0: any number
+		limits  []limit // of the pods of the node; none: any number
 		want    int
 		spared  int // not the first, and excused
 	}{
@@ -62,10 +62,18 @@ func TestNeedless(t *testing.T) {
 			pods: []Life{preemptor(), pending("q", 100), first, next}, victims: map[types.UID]types.UID{"a": "p", "b": "q"},
 		},
 		"two for one on a node that takes no more pods": {
-			pods: []Life{preemptor().with(func(l *Life) { l.Nominated = true }), first, next}, most: 2,
+			pods: []Life{preemptor().with(func(l *Life) { l.Nominated = true }), first, next}, limits: []limit{{at(0), 2}},
 		},
 		"two for one on a node that takes one more": {
-			pods: []Life{preemptor(), first, next}, most: 4, want: 1,
+			pods: []Life{preemptor(), first, next}, limits: []limit{{at(0), 4}}, want: 1,
+		},
+		"two for one on a node that takes no more pods, until another machine has its name": {
+			pods:   []Life{preemptor().with(func(l *Life) { l.Nominated = true }), first, next},
+			limits: []limit{{at(0), 2}, {at(100), 110}},
+		},
+		"two for one on a node that takes many pods, until another machine has its name": {
+			pods:   []Life{preemptor().with(func(l *Life) { l.Nominated = true }), first, next},
+			limits: []limit{{at(0), 110}, {at(100), 2}}, want: 1,
 		},
 		"chosen, but never deleted": {
 			pods: []Life{preemptor(), first.with(func(l *Life) { l.Leaving, l.Ended, l.Alive = 0, 0, now }), next},
@@ -170,9 +178,7 @@ func TestNeedless(t *testing.T) {
 				notes: slices.Concat([]Note{prefixes}, test.notes), cluster: twoNodes(),
 				preemptors: map[types.UID]types.UID{"a": "p", "b": "p"},
 			}
-			if test.most > 0 {
-				e.cluster.pods["node-1"] = test.most
-			}
+			e.cluster.limits["node-1"] = test.limits
 			if test.victims != nil {
 				e.preemptors = maps.Clone(test.victims)
 			}

@@ -42,6 +42,7 @@ type Note struct {
 	At   time.Time
 	Text string
 	Harm bool // to the process that leads: another one may lead from now on
+	Took bool // that it does is certain: it has taken the lease
 	Thaw bool // of a leader that had been frozen for longer than its lease
 	// Node, where set, is one whose Node object or capacity somebody else has meddled with.
 	Node string
@@ -94,12 +95,12 @@ func (w *Witness) Node(name string, eni ec2sim.Interface) {
 	w.cluster.settle(name, eni, time.Now())
 }
 
-// MaxPods tells the witness of a node whose kubelet takes fewer pods than there may be
-// addresses for.
+// MaxPods tells the witness how many pods the kubelet of a node takes from now on. Where
+// it is not told, they are more than there may be addresses for.
 func (w *Witness) MaxPods(name string, pods int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.cluster.pods[name] = pods
+	w.cluster.limits[name] = append(w.cluster.limits[name], limit{time.Now(), pods})
 }
 
 // Note writes down what was done to the system, for the histories and for what
@@ -158,7 +159,7 @@ func (w *Witness) known() cluster {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	all := w.cluster
-	all.homes, all.subnet, all.kind, all.pods = maps.Clone(all.homes), maps.Clone(all.subnet), maps.Clone(all.kind), maps.Clone(all.pods)
+	all.homes, all.subnet, all.kind, all.limits = maps.Clone(all.homes), maps.Clone(all.subnet), maps.Clone(all.kind), maps.Clone(all.limits)
 	return all
 }
 

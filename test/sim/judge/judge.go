@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
@@ -42,6 +43,7 @@ type Judge struct {
 	mu       sync.Mutex // guards all below
 	trace    hash.Hash64
 	recorded int // events that the witness has been told of
+	leader   string
 	found    []witness.Violation
 }
 
@@ -63,6 +65,9 @@ func (j *Judge) see(e apiserver.Event) {
 	j.mu.Lock()
 	fmt.Fprintf(j.trace, "%d %s %s %s\n", e.At.UnixNano(), e.Kind, e.Type, e.New.GetName())
 	j.mu.Unlock()
+	if l, is := e.New.(*coordinationv1.Lease); is && l.Spec.HolderIdentity != nil {
+		j.leads(*l.Spec.HolderIdentity)
+	}
 	if p, is := e.New.(*corev1.Pod); is && p.Namespace == j.namespace {
 		if e.Type == watch.Deleted {
 			j.Gone(p)
@@ -71,6 +76,20 @@ func (j *Judge) see(e apiserver.Event) {
 		}
 	}
 	j.Until(int64(e.Version))
+}
+
+// leads takes up who holds the lease, empty where it was given up. The holder before may not
+// know yet that it is another.
+func (j *Judge) leads(holder string) {
+	j.mu.Lock()
+	took := holder != "" && holder != j.leader
+	if took {
+		j.leader = holder
+	}
+	j.mu.Unlock()
+	if took {
+		j.Note(witness.Note{Text: holder + " takes the lease", Harm: true, Took: true})
+	}
 }
 
 // Trace is a figure of everything that was written, and when: two runs with the same one

@@ -136,6 +136,24 @@ func TestStorms(t *testing.T) {
 			}
 		})
 	}
+	t.Run("calls that name something", func(t *testing.T) {
+		named := func(i int) ec2sim.Request {
+			block := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(16 * i)}), 28)
+			return ec2sim.Request{Slots: ec2sim.Slots{Prefixes: []netip.Prefix{block}}}
+		}
+		for different, want := range map[int]int{1: 1, 3: 0} {
+			var calls []ec2sim.Call
+			for i := range 2 * stubborn {
+				calls = append(calls, ec2sim.Call{
+					Seq: i + 1, Action: "AssignPrivateIpAddresses", ENI: "eni", Code: ec2sim.CodeInvalidValue, Requested: named(i % different),
+					Start: time.Now().Add(time.Duration(i) * time.Second),
+				})
+			}
+			if found := stormsIn(calls); len(found) != want {
+				t.Errorf("%d different: found %v, want %d", different, found, want)
+			}
+		}
+	})
 	t.Run("throttled calls, and such as are about nothing", func(t *testing.T) {
 		calls := make([]ec2sim.Call, 2*stubborn+2)
 		for i := range calls {

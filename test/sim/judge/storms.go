@@ -12,7 +12,7 @@ import (
 const (
 	// window is the time in which calls are counted.
 	window = 100 * time.Second
-	// stubborn is how many calls of one kind about one interface may be refused by it: six
+	// stubborn is how many calls that ask the same of one interface may be refused by it: six
 	// are asked for at the most, and as many again after a change of leader.
 	stubborn = 12
 )
@@ -21,11 +21,14 @@ const (
 func (j *Judge) storms() []witness.Violation { return stormsIn(j.ec2.Calls()) }
 
 func stormsIn(all []ec2sim.Call) (found []witness.Violation) {
-	type subject struct{ eni, action string }
+	type subject struct{ eni, action, what string }
 	refused := map[subject][]ec2sim.Call{}
 	for _, c := range all {
 		if c.ENI != "" && c.Code != "" && c.Code != ec2sim.CodeThrottled {
-			refused[subject{c.ENI, c.Action}] = append(refused[subject{c.ENI, c.Action}], c)
+			for _, what := range askedFor(c) {
+				s := subject{c.ENI, c.Action, what}
+				refused[s] = append(refused[s], c)
+			}
 		}
 	}
 	for about, calls := range refused {
@@ -34,14 +37,29 @@ func stormsIn(all []ec2sim.Call) (found []witness.Violation) {
 			if took := calls[i].Start.Sub(calls[i-stubborn].Start); took < window {
 				found = append(found, witness.Violation{
 					Kind: Storm, ENI: about.eni, At: calls[i].Start,
-					Text: fmt.Sprintf("EC2 refused %s for %s %d times within %s, the last time with %s",
-						about.action, about.eni, stubborn+1, took.Round(time.Millisecond), calls[i].Code),
+					Text: fmt.Sprintf("EC2 refused %s of %s for %s %d times within %s, the last time with %s",
+						about.action, about.what, about.eni, stubborn+1, took.Round(time.Millisecond), calls[i].Code),
 				})
 				break
 			}
 		}
 	}
 	return found
+}
+
+// askedFor is what a call asks for: each block that it names, or any. That one cannot be
+// had says nothing of another, and of those that EC2 chooses nothing either.
+func askedFor(c ec2sim.Call) (what []string) {
+	for _, a := range c.Requested.Addresses {
+		what = append(what, a.String())
+	}
+	for _, p := range c.Requested.Prefixes {
+		what = append(what, p.String())
+	}
+	if len(what) == 0 {
+		return []string{"any"}
+	}
+	return what
 }
 
 // ChangesAtRest finds calls that change something between two times at which nothing was to do.

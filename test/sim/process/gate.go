@@ -83,10 +83,12 @@ func (g *Gate) Leave() error {
 	return err
 }
 
-// Freeze stops the process where it stands, until Thaw.
+// Freeze stops the process where it stands, until Thaw. It is the one that FreezeAt has
+// announced, if that has not come yet.
 func (g *Gate) Freeze() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.freezeAt = never
 	g.freezeLocked()
 }
 

@@ -87,6 +87,22 @@ func TestFreezeAt(t *testing.T) {
 	})
 }
 
+// A freeze that was announced and came otherwise does not come again.
+func TestFreezeInstead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGate(nil)
+		g.FreezeAt(2, time.Minute)
+		g.Freeze()
+		g.Thaw()
+		start := time.Now()
+		for range 4 {
+			if _, err := g.Enter(true); err != nil || time.Since(start) > 0 {
+				t.Errorf("frozen for %s, error %v", time.Since(start), err)
+			}
+		}
+	})
+}
+
 func TestCrashOfAFrozenProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewGate(nil)
