@@ -33,6 +33,7 @@ import (
 	"slotwise.dev/slotwise/allocator/policy"
 	"slotwise.dev/slotwise/allocator/preemption"
 	"slotwise.dev/slotwise/allocator/settings"
+	"slotwise.dev/slotwise/allocator/work"
 )
 
 // Options are what an Allocator works with.
@@ -47,7 +48,10 @@ type Options struct {
 	Log       logr.Logger
 	// Held says that this process still leads; nothing is bound, and nothing asked of
 	// EC2 that changes something, while it does not. See leader.Lease.
-	Held   func() bool
+	Held func() bool
+	// Late says that the lease was due to be renewed and is not: what nobody waits for
+	// is written only after that. See leader.Lease.
+	Late   func() bool
 	Policy policy.Policy
 	// ConfigMap is the one that users configure.
 	ConfigMap types.NamespacedName
@@ -120,7 +124,7 @@ func (g *gate) settings() settings.Settings { return g.state.Load().Settings }
 func New(o Options) *Allocator {
 	g := &gate{held: o.Held, podsRead: make(chan struct{})}
 	g.state.Store(&config.State{})
-	api := kube.GatePods(o.Pods, o.Held)
+	api, pace := kube.GatePods(o.Pods, o.Held), work.NewPace(o.Late)
 	a := &Allocator{
 		gate: g, policy: o.Policy, events: o.Events, log: o.Log, configMap: o.ConfigMap,
 		index: pods.NewIndex(), nominations: preemption.New(pending(api)),
@@ -139,9 +143,9 @@ func New(o Options) *Allocator {
 		API: api, Index: a.index, Router: a.nodes, At: bindsOf, Waited: o.Metrics.Waited, Allocated: l.allocated,
 	})
 	a.advertiser = advertise.New(advertise.Options{
-		Nodes: kube.GateNodes(o.Nodes, o.Held), Source: &figures{g, a.nodes}, Resource: o.Policy.Resource(), Log: o.Log,
+		Nodes: kube.GateNodes(o.Nodes, o.Held), Source: &figures{g, a.nodes}, Resource: o.Policy.Resource(), Pace: pace, Log: o.Log,
 	})
-	a.recorder = nodeslots.New(nodeslots.Options{Store: o.NodeSlots, Find: a.nodes.slots, Log: o.Log})
+	a.recorder = nodeslots.New(nodeslots.Options{Store: o.NodeSlots, Find: a.nodes.slots, Pace: pace, Log: o.Log})
 	a.annotator = annotate.New(annotate.Options{Pods: api, Find: a.nodes.owner, Events: o.Events, Log: o.Log})
 	a.evictor = evict.New(evict.Options{Pods: api, Log: o.Log})
 	shared.Subnets, shared.Watch, shared.NodeSlots, shared.Annotations = a.subnets, a.watch, a.recorder, a.annotator

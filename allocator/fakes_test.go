@@ -191,7 +191,7 @@ func newFleet(t testing.TB, p policy.Policy) *fleet {
 			WatchFuncWithContext: func(context.Context, metav1.ListOptions) (watch.Interface, error) { return watch.NewFake(), nil },
 		}},
 		Events: events.Reporter{Recorder: f.events}, Metrics: f.metrics, Log: logr.Discard(),
-		Held: func() bool { return !f.follows.Load() }, Policy: p,
+		Held: func() bool { return !f.follows.Load() }, Late: func() bool { return false }, Policy: p,
 		ConfigMap: types.NamespacedName{Namespace: "kube-system", Name: "settings"},
 	})
 	f.set(settings.Settings{Enabled: true, Mode: ledger.Prefix})

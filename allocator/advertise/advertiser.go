@@ -38,6 +38,7 @@ type Options struct {
 	Nodes    kube.Nodes
 	Source   Source
 	Resource corev1.ResourceName // that is advertised
+	Pace     *work.Pace
 	Log      logr.Logger
 }
 
@@ -62,7 +63,7 @@ type entry struct {
 
 // New makes an Advertiser. See Run.
 func New(o Options) *Advertiser {
-	return &Advertiser{options: o, queue: work.NewQueue[string]("advertise"), nodes: map[string]*entry{}}
+	return &Advertiser{options: o, queue: work.NewQueue[string]("advertise", o.Pace), nodes: map[string]*entry{}}
 }
 
 // Run writes until ctx ends. What fails is tried again, ever more slowly.

@@ -47,7 +47,7 @@ type Annotator struct {
 }
 
 // New makes an Annotator.
-func New(o Options) *Annotator { return &Annotator{o, work.NewQueue[Annotation]("annotations")} }
+func New(o Options) *Annotator { return &Annotator{o, work.NewQueue[Annotation]("annotations", nil)} }
 
 // Add has an address written.
 func (w *Annotator) Add(x Annotation) { w.queue.Add(x) }

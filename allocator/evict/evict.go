@@ -32,7 +32,7 @@ type Evictor struct {
 }
 
 // New makes an Evictor.
-func New(o Options) *Evictor { return &Evictor{o, work.NewQueue[Eviction]("evictions")} }
+func New(o Options) *Evictor { return &Evictor{o, work.NewQueue[Eviction]("evictions", nil)} }
 
 // Add has a pod evicted.
 func (e *Evictor) Add(x Eviction) { e.queue.Add(x) }

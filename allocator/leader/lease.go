@@ -18,13 +18,14 @@ type Lease struct {
 	resourcelock.Interface
 	holder  string        // as read last, by the election's own goroutine
 	lasts   time.Duration // how long after a renewal its holder may act
+	every   time.Duration // it is to be renewed
 	renewed atomic.Pointer[time.Time]
 }
 
 // NewLease wraps a lock. lasts must be less than the lease's duration: it is
-// the election's renew deadline.
-func NewLease(lock resourcelock.Interface, lasts time.Duration) *Lease {
-	return &Lease{Interface: lock, lasts: lasts}
+// the election's renew deadline. every is its retry period.
+func NewLease(lock resourcelock.Interface, lasts, every time.Duration) *Lease {
+	return &Lease{Interface: lock, lasts: lasts, every: every}
 }
 
 // errTaken is why a lease is not released.
@@ -75,4 +76,11 @@ func (l *Lease) note(r resourcelock.LeaderElectionRecord, write func() error) er
 func (l *Lease) Held() bool {
 	t := l.renewed.Load()
 	return t != nil && time.Since(*t) < l.lasts
+}
+
+// Late says that the lease was to be renewed a while ago, and is not: the API server is
+// slow, or this process is.
+func (l *Lease) Late() bool {
+	t := l.renewed.Load()
+	return t != nil && time.Since(*t) > 2*l.every
 }

@@ -48,6 +48,9 @@ func (l *lock) Update(ctx context.Context, r resourcelock.LeaderElectionRecord) 
 // lasts is for how long a lease holds in these tests.
 const lasts = 10 * time.Second
 
+// retry is how often it is renewed.
+const retry = 2 * time.Second
+
 func TestHeld(t *testing.T) {
 	mine := resourcelock.LeaderElectionRecord{HolderIdentity: "me"}
 	for name, c := range map[string]struct {
@@ -122,7 +125,7 @@ func TestHeld(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				under := &lock{}
-				l := NewLease(under, lasts)
+				l := NewLease(under, lasts, retry)
 				if err := c.do(t.Context(), l, under); err != nil {
 					t.Fatal(err)
 				}
@@ -156,7 +159,7 @@ func TestI3ReleaseOnlyOnesOwn(t *testing.T) {
 					cancel()
 				}
 				election, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-					Lock: NewLease(under, lasts), LeaseDuration: 15 * time.Second, RenewDeadline: lasts, RetryPeriod: 2 * time.Second,
+					Lock: NewLease(under, lasts, retry), LeaseDuration: 15 * time.Second, RenewDeadline: lasts, RetryPeriod: retry,
 					ReleaseOnCancel: true,
 					Callbacks:       leaderelection.LeaderCallbacks{OnStartedLeading: leads, OnStoppedLeading: func() {}},
 				})
@@ -170,4 +173,30 @@ func TestI3ReleaseOnlyOnesOwn(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLate: a lease is late once it was to be renewed and is not, and no longer late then.
+func TestLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLease(&lock{}, lasts, retry)
+		mine := resourcelock.LeaderElectionRecord{HolderIdentity: "me"}
+		for _, step := range []struct {
+			do   func() error
+			wait time.Duration
+			want bool
+		}{
+			{do: func() error { return nil }, wait: time.Minute, want: false}, // who does not lead is not late
+			{do: func() error { return l.Create(t.Context(), mine) }, wait: 2 * retry, want: false},
+			{do: func() error { return nil }, wait: 1, want: true},
+			{do: func() error { return l.Update(t.Context(), mine) }, wait: retry, want: false},
+		} {
+			if err := step.do(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(step.wait)
+			if got := l.Late(); got != step.want {
+				t.Errorf("Late() = %t %s after, want %t", got, step.wait, step.want)
+			}
+		}
+	})
 }

@@ -21,7 +21,12 @@ func (o *Object) Known(ctx context.Context, eni string, trust bool) []netip.Pref
 	}
 	defer o.end()
 	o.name = o.node.Name()
-	status, version, err := o.recorder.options.Store.Read(ctx, o.name)
+	var status v1alpha1.NodeSlotsStatus
+	var version string
+	err := o.recorder.options.Pace.Do(ctx, func() (err error) {
+		status, version, err = o.recorder.options.Store.Read(ctx, o.name)
+		return err
+	})
 	o.promised.Store(!apierrors.IsNotFound(err))
 	o.version = version
 	switch {

@@ -34,6 +34,7 @@ type Node interface {
 type Options struct {
 	Store kube.NodeSlots            // not read from a cache, and gated by the lease
 	Find  func(node string) *Object // the object of whose node a Node is one; nil: of none
+	Pace  *work.Pace
 	Log   logr.Logger
 }
 
@@ -44,7 +45,7 @@ type Recorder struct {
 }
 
 // New makes a Recorder. See Run.
-func New(o Options) *Recorder { return &Recorder{o, work.NewQueue[string]("nodeslots")} }
+func New(o Options) *Recorder { return &Recorder{o, work.NewQueue[string]("nodeslots", o.Pace)} }
 
 // Object is the object of a node. Nothing is read or written yet.
 func (r *Recorder) Object(n Node) *Object {

@@ -20,11 +20,13 @@ const (
 // Queue holds each item once; two workers never work on the same one.
 type Queue[T comparable] struct {
 	queue workqueue.TypedRateLimitingInterface[T]
+	pace  *Pace // nil: its items do not wait
 }
 
-// NewQueue makes a queue; its metrics go by the name.
-func NewQueue[T comparable](name string) *Queue[T] {
-	return &Queue[T]{workqueue.NewTypedRateLimitingQueueWithConfig(
+// NewQueue makes a queue, whose metrics go by the name. With a pace, its items wait for
+// what is more urgent.
+func NewQueue[T comparable](name string, pace *Pace) *Queue[T] {
+	return &Queue[T]{pace: pace, queue: workqueue.NewTypedRateLimitingQueueWithConfig(
 		workqueue.NewTypedItemExponentialFailureRateLimiter[T](firstBackoff, lastBackoff),
 		workqueue.TypedRateLimitingQueueConfig[T]{Name: name})}
 }
@@ -56,7 +58,7 @@ func (q *Queue[T]) next(ctx context.Context, do func(context.Context, T) error) 
 		return false
 	}
 	defer q.queue.Done(item)
-	if err := do(ctx, item); err != nil {
+	if err := q.pace.Do(ctx, func() error { return do(ctx, item) }); err != nil {
 		q.queue.AddRateLimited(item)
 	} else {
 		q.queue.Forget(item)

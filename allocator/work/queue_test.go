@@ -29,7 +29,7 @@ type job struct {
 
 // newJob runs a queue until the test, or stop, ends it.
 func newJob(t *testing.T) (j *job, stop func()) {
-	j = &job{Queue: NewQueue[string](""), start: time.Now()}
+	j = &job{Queue: NewQueue[string]("", nil), start: time.Now()}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"os"
 	"time"
 
@@ -47,6 +48,7 @@ const shutdownTimeout = 10 * time.Second
 func newLease(rc *rest.Config, c flags) (*leader.Lease, error) {
 	lc := rest.CopyConfig(rc)
 	lc.Timeout = c.renewDeadline / 2
+	lc.Dial = (&net.Dialer{Timeout: lc.Timeout}).DialContext // a connection of its own: it waits behind nothing
 	kube, err := kubernetes.NewForConfig(lc)
 	if err != nil {
 		return nil, err
@@ -60,7 +62,7 @@ func newLease(rc *rest.Config, c flags) (*leader.Lease, error) {
 	if err != nil {
 		return nil, err
 	}
-	return leader.NewLease(lock, c.renewDeadline), nil
+	return leader.NewLease(lock, c.renewDeadline, c.retryPeriod), nil
 }
 
 func newManager(rc *rest.Config, c flags, configMap types.NamespacedName, lease *leader.Lease, serving func(*tls.Config)) (ctrl.Manager, error) {
@@ -125,6 +127,7 @@ func newAllocator(ctx context.Context, mgr ctrl.Manager, client kubernetes.Inter
 		Metrics:   m,
 		Log:       log,
 		Held:      lease.Held,
+		Late:      lease.Late,
 		Policy:    p,
 		ConfigMap: read.ConfigMap,
 	})

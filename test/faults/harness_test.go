@@ -199,6 +199,7 @@ func (h *harness) run(faults ...func(*wire)) {
 		Metrics:   m,
 		Log:       h.log.logger(),
 		Held:      p.leads.Load,
+		Late:      func() bool { return false },
 		Policy:    policy.Manage(),
 		ConfigMap: configMap,
 	})

@@ -37,7 +37,7 @@ func Slotwise(e Environment) (Replica, error) {
 		p = policy.Observe(e.Observe)
 	}
 	deadline := e.Lease * 2 / 3
-	lease := leader.NewLease(e.API.Lock(e.Identity, deadline/2), deadline)
+	lease := leader.NewLease(e.API.Lock(e.Identity, deadline/2), deadline, e.Retry)
 	held := e.Process.Held(lease.Held)
 	m, report := metrics.New(prometheus.NewRegistry()), events.Reporter{Recorder: e.API.Events()}
 	s := &slotwise{
@@ -54,6 +54,7 @@ func Slotwise(e Environment) (Replica, error) {
 		Metrics:   m,
 		Log:       e.Log,
 		Held:      held,
+		Late:      lease.Late,
 		Policy:    p,
 		ConfigMap: s.config.ConfigMap,
 	})
