@@ -46,15 +46,19 @@ type Options struct {
 	Events    events.Reporter
 	Metrics   *metrics.Metrics
 	Log       logr.Logger
-	// Held says that this process still leads; nothing is bound, and nothing asked of
-	// EC2 that changes something, while it does not. See leader.Lease.
-	Held func() bool
-	// Late says that the lease was due to be renewed and is not: what nobody waits for
-	// is written only after that. See leader.Lease.
-	Late   func() bool
-	Policy policy.Policy
+	Lease     Lease
+	Policy    policy.Policy
 	// ConfigMap is the one that users configure.
 	ConfigMap types.NamespacedName
+}
+
+// Lease is by which this process leads: nothing is bound, and nothing asked of EC2 that
+// changes something, while it does not hold it. See leader.Lease.
+type Lease interface {
+	kube.Lease
+	// Late says that it was due to be renewed and is not: what nobody waits for is written
+	// only after that.
+	Late() bool
 }
 
 const (
@@ -122,9 +126,9 @@ func (g *gate) settings() settings.Settings { return g.state.Load().Settings }
 
 // New makes an Allocator that knows no node yet and is off.
 func New(o Options) *Allocator {
-	g := &gate{held: o.Held, podsRead: make(chan struct{})}
+	g := &gate{held: o.Lease.Held, podsRead: make(chan struct{})}
 	g.state.Store(&config.State{})
-	api, pace := kube.GatePods(o.Pods, o.Held), work.NewPace(o.Late)
+	api, pace := kube.GatePods(o.Pods, o.Lease), work.NewPace(o.Lease.Late)
 	a := &Allocator{
 		gate: g, policy: o.Policy, events: o.Events, log: o.Log, configMap: o.ConfigMap,
 		index: pods.NewIndex(), nominations: preemption.New(pending(api)),
@@ -143,7 +147,7 @@ func New(o Options) *Allocator {
 		API: api, Index: a.index, Router: a.nodes, At: bindsOf, Waited: o.Metrics.Waited, Allocated: l.allocated,
 	})
 	a.advertiser = advertise.New(advertise.Options{
-		Nodes: kube.GateNodes(o.Nodes, o.Held), Source: &figures{g, a.nodes}, Resource: o.Policy.Resource(), Pace: pace, Log: o.Log,
+		Nodes: kube.GateNodes(o.Nodes, o.Lease), Source: &figures{g, a.nodes}, Resource: o.Policy.Resource(), Pace: pace, Log: o.Log,
 	})
 	a.recorder = nodeslots.New(nodeslots.Options{Store: o.NodeSlots, Find: a.nodes.slots, Pace: pace, Log: o.Log})
 	a.annotator = annotate.New(annotate.Options{Pods: api, Find: a.nodes.owner, Events: o.Events, Log: o.Log})

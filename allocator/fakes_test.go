@@ -191,7 +191,7 @@ func newFleet(t testing.TB, p policy.Policy) *fleet {
 			WatchFuncWithContext: func(context.Context, metav1.ListOptions) (watch.Interface, error) { return watch.NewFake(), nil },
 		}},
 		Events: events.Reporter{Recorder: f.events}, Metrics: f.metrics, Log: logr.Discard(),
-		Held: func() bool { return !f.follows.Load() }, Late: func() bool { return false }, Policy: p,
+		Lease: lease{&f.follows}, Policy: p,
 		ConfigMap: types.NamespacedName{Namespace: "kube-system", Name: "settings"},
 	})
 	f.set(settings.Settings{Enabled: true, Mode: ledger.Prefix})
@@ -282,3 +282,12 @@ func (f *fleet) seen(p capacity.Pod, name string) (room capacity.Room) {
 	f.View(p, func(lookup func([]byte) capacity.Room) { room = lookup([]byte(name)) })
 	return room
 }
+
+// lease is held for a minute at each moment, unless another leads.
+type lease struct{ lost *atomic.Bool }
+
+func (l lease) Held() bool { return !l.lost.Load() }
+
+func (l lease) Left() time.Duration { return time.Minute }
+
+func (l lease) Late() bool { return false }

@@ -23,14 +23,30 @@ const someNodes = 16
 // Where the pod fits nowhere, and an address that cools would do, it is noted that this
 // one is on its way to it: see preemption.
 func (a *Allocator) View(pod capacity.Pod, f func(lookup func(node []byte) capacity.Room)) {
-	v := view{nodes: a.nodes.snapshot(), on: a.gate.On(), kept: a.nominations.Kept(pod)}
-	if at := a.index.Latest(pod.UID); at != nil {
-		v.binding = at.Home()
-	}
+	v := a.view(pod)
 	f(v.lookup)
 	if !v.fits && len(v.coming) > 0 {
 		a.nominations.Expect(pod, v.coming, time.Now())
 	}
+}
+
+// Anywhere says that some node, whichever, has an address for the pod.
+func (a *Allocator) Anywhere(pod capacity.Pod) bool {
+	v := a.view(pod)
+	for name := range v.nodes {
+		if v.lookup([]byte(name)).Fits() {
+			return true
+		}
+	}
+	return false
+}
+
+func (a *Allocator) view(pod capacity.Pod) *view {
+	v := &view{nodes: a.nodes.snapshot(), on: a.gate.On(), kept: a.nominations.Kept(pod)}
+	if at := a.index.Latest(pod.UID); at != nil {
+		v.binding = at.Home()
+	}
+	return v
 }
 
 // view is what one pod sees.

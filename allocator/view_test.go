@@ -72,6 +72,19 @@ func TestView(t *testing.T) {
 	}
 }
 
+// TestAnywhere: whether there is room somewhere does not depend on which nodes are shown.
+func TestAnywhere(t *testing.T) {
+	virtually(t, func(t *testing.T, f *fleet, n *node.Node) {
+		if p := pendingPod("pending", 0); !f.Anywhere(p) {
+			t.Error("there is a node with room")
+		}
+		f.fill(t, n)
+		if p := pendingPod("pending", 0); f.Anywhere(p) {
+			t.Error("there is no node with room")
+		}
+	})
+}
+
 // cool lets the clock run until what cools has cooled.
 func (f *fleet) cool(t *testing.T) {
 	t.Helper()

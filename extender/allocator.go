@@ -14,6 +14,8 @@ type Rooms interface {
 	// that pod. The lookup does not allocate or keep the name it is given, knows
 	// every name (Unknown is an answer), and is valid only inside f.
 	View(pod capacity.Pod, f func(lookup func(node []byte) capacity.Room))
+	// Anywhere says that some node, whichever, has an address for the pod.
+	Anywhere(pod capacity.Pod) bool
 }
 
 // Binder binds pods.

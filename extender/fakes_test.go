@@ -3,8 +3,10 @@ package extender
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,6 +25,10 @@ type fakeRooms map[string]capacity.Room
 
 func (f fakeRooms) View(_ capacity.Pod, view func(func([]byte) capacity.Room)) { view(f.lookup) }
 
+func (f fakeRooms) Anywhere(capacity.Pod) bool {
+	return slices.ContainsFunc(slices.Collect(maps.Values(f)), capacity.Room.Fits)
+}
+
 func (f fakeRooms) lookup(node []byte) capacity.Room {
 	if room, ok := f[string(node)]; ok {
 		return room
@@ -35,6 +41,11 @@ type noRooms struct{ t testing.TB }
 
 func (f noRooms) View(capacity.Pod, func(func([]byte) capacity.Room)) {
 	f.t.Error("the allocator was asked for rooms")
+}
+
+func (f noRooms) Anywhere(capacity.Pod) bool {
+	f.t.Error("the allocator was asked for rooms")
+	return false
 }
 
 type fakeBinder func(ctx context.Context, pod types.NamespacedName, uid types.UID, node string) error

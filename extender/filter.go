@@ -2,9 +2,17 @@ package extender
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"slotwise.dev/slotwise/allocator/capacity"
 )
+
+// errElsewhere is for a pod that was shown only full nodes out of a sample. An error has
+// kube-scheduler go on with the nodes behind these, after a back-off of at most 10 s (the
+// same: findNodesThatFitPod, nextStartNodeIndex). Refused by each node, the pod would
+// instead wait for something to happen, or have others evicted.
+var errElsewhere = errors.New("none of the nodes that were looked at has an address left, but others do: the pod will be tried again, on those that come next")
 
 // filter answers an ExtenderFilterResult. Every name of the request comes back
 // once, either in NodeNames or in FailedAndUnresolvableNodes: not in
@@ -16,9 +24,12 @@ func (h *handler) filter(_ context.Context, x *exchange) error {
 	}
 	var counts [capacity.Reasons]int
 	passed, failed := append(x.answer, `{"NodeNames":[`...), x.failed[:0]
+	if len(x.rooms) >= h.Sample && !slices.ContainsFunc(x.rooms, capacity.Room.Fits) && h.Rooms.Anywhere(x.args.pod.asked()) {
+		return errElsewhere
+	}
 	for i, room := range x.rooms {
 		counts[room.Reason]++
-		if room.Reason == capacity.Fits {
+		if room.Fits() {
 			passed = append(append(passed, x.args.quoted(i)...), ',')
 			continue
 		}

@@ -179,3 +179,29 @@ func wantOnlyError(t *testing.T, result extenderv1.ExtenderFilterResult, text st
 		t.Errorf("there is more than an Error: %+v", result)
 	}
 }
+
+// TestFilterOfASample: a pod that was shown only full nodes is to be tried on others where
+// those have room and were not shown, and else is refused by each node.
+func TestFilterOfASample(t *testing.T) {
+	full, roomy := capacity.Room{Reason: capacity.Full}, capacity.Room{Free: 1}
+	for name, test := range map[string]struct {
+		rooms fakeRooms
+		names []string
+		again bool
+	}{
+		"all of a sample are full, others have room":          {fakeRooms{"a": full, "b": full, "c": roomy}, []string{"a", "b"}, true},
+		"all that there are are full":                         {fakeRooms{"a": full, "b": full}, []string{"a", "b"}, false},
+		"fewer than a sample: the others are out of question": {fakeRooms{"a": full, "b": roomy}, []string{"a"}, false},
+		"one of a sample has room":                            {fakeRooms{"a": full, "b": roomy, "c": roomy}, []string{"a", "b"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := testOptions(t)
+			options.Rooms, options.Sample = test.rooms, 2
+			body := marshal(t, extenderv1.ExtenderArgs{Pod: podAsking("1"), NodeNames: &test.names})
+			_, result := post[extenderv1.ExtenderFilterResult](t, newHandler(options), VerbFilter, body)
+			if again := strings.Contains(result.Error, "will be tried again"); again != test.again {
+				t.Errorf("the answer is %+v; to be tried again: want %t", result, test.again)
+			}
+		})
+	}
+}

@@ -17,6 +17,9 @@ const (
 	// DefaultMaxBody holds 15,000 names of 253 bytes, the longest there are,
 	// beside a pod of 1.5 MiB, the largest that etcd takes.
 	DefaultMaxBody = 8 << 20
+	// DefaultSample is that of kube-scheduler (Kubernetes 1.37:
+	// pkg/scheduler/schedule_one.go, minFeasibleNodesToFind).
+	DefaultSample = 100
 )
 
 // Options is what a Server needs.
@@ -44,6 +47,10 @@ type Options struct {
 	// MaxBody bounds the body of a request, in bytes. DefaultMaxBody if zero.
 	MaxBody int64
 
+	// Sample is how many nodes kube-scheduler shows at the least, where there are more that
+	// fit by its plugins: fewer are all that there are. DefaultSample if zero.
+	Sample int
+
 	// Observe, if set, is told of every request: one of the Verb and one of the
 	// Outcome constants, and the time from its header to its answer.
 	Observe func(verb, outcome string, took time.Duration)
@@ -60,14 +67,17 @@ func (o Options) complete() (Options, error) {
 	if o.Rooms == nil || o.Binder == nil || o.Evictions == nil || o.Serving == nil {
 		return o, errors.New("Rooms, Binder, Evictions and Serving are all required")
 	}
-	if o.BindTimeout < 0 || o.MaxBody < 0 {
-		return o, errors.New("BindTimeout and MaxBody must not be negative")
+	if o.BindTimeout < 0 || o.MaxBody < 0 || o.Sample < 0 {
+		return o, errors.New("BindTimeout, MaxBody and Sample must not be negative")
 	}
 	if o.BindTimeout == 0 {
 		o.BindTimeout = DefaultBindTimeout
 	}
 	if o.MaxBody == 0 {
 		o.MaxBody = DefaultMaxBody
+	}
+	if o.Sample == 0 {
+		o.Sample = DefaultSample
 	}
 	if o.Observe == nil {
 		o.Observe = func(string, string, time.Duration) {}

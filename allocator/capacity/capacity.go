@@ -42,6 +42,9 @@ type Room struct {
 	InUse int32
 }
 
+// Fits says that the pod gets an address there.
+func (r Room) Fits() bool { return r.Reason == Fits }
+
 // Node is what one node can do, as of its last change. What its subnet has available
 // changes without the node, so it is an argument: blocks of the mode's kind that no
 // node has claimed. The zero value is a node that is not ready and gives nothing.

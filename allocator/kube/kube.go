@@ -7,11 +7,13 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/client-go/rest"
 
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
 )
@@ -77,6 +79,17 @@ func Refused(err error) bool {
 	return errors.Is(err, ErrNotLeading) || apierrors.IsNotFound(err) || apierrors.IsConflict(err) ||
 		apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsTooManyRequests(err) ||
 		utilnet.IsConnectionRefused(err)
+}
+
+// withDeadline tells the API server until when a write may be carried out: it gives up then
+// by itself, so that what it has sat on does not land after the next leader has begun
+// (k8s.io/apiserver v0.37: pkg/endpoints/filters/request_deadline.go). The time begins as
+// the request gets there.
+func withDeadline(ctx context.Context, r *rest.Request) *rest.Request {
+	if end, bounded := ctx.Deadline(); bounded {
+		r.Timeout(max(time.Until(end), time.Millisecond)) // 0 would be none
+	}
+	return r
 }
 
 // Ended says that the API server has refused something about a pod because the pod has

@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 )
@@ -27,6 +26,7 @@ func (n nodes) Advertise(ctx context.Context, node string, a Advert) error {
 	if err != nil {
 		return err
 	}
-	_, err = n.client.CoreV1().Nodes().Patch(ctx, node, types.MergePatchType, patch, metav1.PatchOptions{}, "status")
-	return err
+	return withDeadline(ctx, n.client.CoreV1().RESTClient().Patch(types.MergePatchType)).
+		Resource("nodes").Name(node).SubResource("status").
+		Body(patch).Do(ctx).Error()
 }

@@ -47,7 +47,9 @@ func (p pods) Bind(ctx context.Context, b Binding) error {
 	if b.Address.IsValid() {
 		binding.Annotations = map[string]string{vpc.Annotation: b.Address.String()}
 	}
-	return p.client.CoreV1().Pods(b.Pod.Namespace).Bind(ctx, binding, metav1.CreateOptions{})
+	return withDeadline(ctx, p.client.CoreV1().RESTClient().Post()).
+		Namespace(b.Pod.Namespace).Resource("pods").Name(b.Pod.Name).SubResource("binding").
+		Body(binding).Do(ctx).Error()
 }
 
 func (p pods) Annotate(ctx context.Context, pod types.NamespacedName, uid types.UID, address netip.Prefix) error {
@@ -58,15 +60,19 @@ func (p pods) Annotate(ctx context.Context, pod types.NamespacedName, uid types.
 	if err != nil {
 		return err
 	}
-	_, err = p.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{})
-	return err
+	return withDeadline(ctx, p.client.CoreV1().RESTClient().Patch(types.MergePatchType)).
+		Namespace(pod.Namespace).Resource("pods").Name(pod.Name).
+		Body(patch).Do(ctx).Error()
 }
 
 func (p pods) Evict(ctx context.Context, pod types.NamespacedName, uid types.UID) error {
-	return p.client.PolicyV1().Evictions(pod.Namespace).Evict(ctx, &policyv1.Eviction{
+	eviction := &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
 		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}},
-	})
+	}
+	return withDeadline(ctx, p.client.CoreV1().RESTClient().Post()).
+		Namespace(pod.Namespace).Resource("pods").Name(pod.Name).SubResource("eviction").
+		Body(eviction).Do(ctx).Error()
 }
 
 // BoundPods lists and watches the pods that are on a node.

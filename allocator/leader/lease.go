@@ -73,9 +73,15 @@ func (l *Lease) note(r resourcelock.LeaderElectionRecord, write func() error) er
 }
 
 // Held says that nobody else can have the lease at this moment.
-func (l *Lease) Held() bool {
+func (l *Lease) Held() bool { return l.Left() > 0 }
+
+// Left is for how long it is sure that nobody else can have the lease.
+func (l *Lease) Left() time.Duration {
 	t := l.renewed.Load()
-	return t != nil && time.Since(*t) < l.lasts
+	if t == nil {
+		return 0
+	}
+	return max(0, l.lasts-time.Since(*t))
 }
 
 // Late says that the lease was to be renewed a while ago, and is not: the API server is

@@ -126,8 +126,7 @@ func newAllocator(ctx context.Context, mgr ctrl.Manager, client kubernetes.Inter
 		Events:    report,
 		Metrics:   m,
 		Log:       log,
-		Held:      lease.Held,
-		Late:      lease.Late,
+		Lease:     lease,
 		Policy:    p,
 		ConfigMap: read.ConfigMap,
 	})

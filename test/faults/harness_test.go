@@ -198,8 +198,7 @@ func (h *harness) run(faults ...func(*wire)) {
 		Events:    report,
 		Metrics:   m,
 		Log:       h.log.logger(),
-		Held:      p.leads.Load,
-		Late:      func() bool { return false },
+		Lease:     leadership{&p.leads},
 		Policy:    policy.Manage(),
 		ConfigMap: configMap,
 	})
@@ -320,3 +319,12 @@ func (d *diary) String() string {
 	defer d.mu.Unlock()
 	return strings.Join(d.lines, "\n")
 }
+
+// leadership is the lease of a process that leads, or does not.
+type leadership struct{ leads *atomic.Bool }
+
+func (l leadership) Held() bool { return l.leads.Load() }
+
+func (l leadership) Left() time.Duration { return time.Minute }
+
+func (l leadership) Late() bool { return false }

@@ -34,6 +34,7 @@ type Environment struct {
 	Lease    time.Duration        // of the lease; a leader that cannot renew it acts for two thirds of it
 	Retry    time.Duration        // between two attempts to take or renew it
 	Observe  time.Duration        // between two looks at what another allocator does; 0: there is none
+	Sample   int                  // of nodes, that schedulers look at; 0: as they come
 	Log      logr.Logger
 }
 
@@ -107,7 +108,7 @@ func (r *replica) start() {
 	built, err := r.s.o.Build(Environment{
 		Process: p, API: api, Pods: r.s.server.Pods().Via(api), EC2: ec2.NewClient(r.s.cloud, p.Gate),
 		Pod: types.NamespacedName{Namespace: systemNamespace, Name: r.name}, Identity: l.identity,
-		Lease: r.s.h.Cluster.Lease.D(), Retry: r.s.h.Cluster.Lease.D() * 2 / 15, Observe: r.s.observe(),
+		Lease: r.s.h.Cluster.Lease.D(), Retry: r.s.h.Cluster.Lease.D() * 2 / 15, Observe: r.s.observe(), Sample: r.s.h.Cluster.Sample,
 		Log: r.s.o.Log.WithName(l.identity),
 	})
 	if err != nil {

@@ -53,8 +53,7 @@ func Slotwise(e Environment) (Replica, error) {
 		Events:    report,
 		Metrics:   m,
 		Log:       e.Log,
-		Held:      held,
-		Late:      lease.Late,
+		Lease:     stopping{lease, held},
 		Policy:    p,
 		ConfigMap: s.config.ConfigMap,
 	})
@@ -62,9 +61,18 @@ func Slotwise(e Environment) (Replica, error) {
 	s.handler, err = extender.Handler(extender.Options{
 		Rooms: s.fleet, Binder: s.fleet, Evictions: s.fleet, Serving: s.fleet.Serving,
 		BindTimeout: 25 * time.Second, // as by the flag --bind-timeout
+		Sample:      e.Sample,
 	})
 	return s, err
 }
+
+// stopping is a lease whose holder may be stopped as it asks.
+type stopping struct {
+	*leader.Lease
+	held func() bool
+}
+
+func (s stopping) Held() bool { return s.held() }
 
 // Handler serves the extender.
 func (s *slotwise) Handler() http.Handler { return s.handler }

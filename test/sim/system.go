@@ -125,7 +125,7 @@ func (s *system) startScheduler(name string) {
 	client := s.server.Client(link)
 	o := scheduler.Options{
 		Name: name, Server: s.server, Client: client, Seed: s.random.Uint64(), Managed: resourceName,
-		Cycle: time.Millisecond, Protected: protected, Preempted: s.judge.Preempted,
+		Cycle: time.Millisecond, MinSample: s.h.Cluster.Sample, Protected: protected, Preempted: s.judge.Preempted,
 	}
 	if name == plain {
 		p.Go(scheduler.Plain(o).Run)

@@ -59,7 +59,7 @@ func (p PodsPort) Bind(ctx context.Context, b kube.Binding) error {
 	if b.Address.IsValid() {
 		a.Annotations = map[string]string{vpc.Annotation: b.Address.String()}
 	}
-	return p.client.Bind(ctx, a)
+	return p.client.Bind(limited(ctx), a)
 }
 
 // Bind posts a Binding, as any scheduler does.
@@ -70,7 +70,7 @@ func (c *Client) Bind(ctx context.Context, a Assignment) error {
 // Annotate writes an address on a pod, with its UID in the patch.
 func (p PodsPort) Annotate(ctx context.Context, pod types.NamespacedName, uid types.UID, address netip.Prefix) error {
 	text := address.String()
-	_, err := p.client.server.Pods().Via(p.client).Change(ctx, pod, uid, func(x *corev1.Pod) error {
+	_, err := p.client.server.Pods().Via(p.client).Change(limited(ctx), pod, uid, func(x *corev1.Pod) error {
 		if x.Annotations[vpc.Annotation] == text {
 			return ErrUnchanged
 		}
@@ -82,7 +82,7 @@ func (p PodsPort) Annotate(ctx context.Context, pod types.NamespacedName, uid ty
 
 // Evict evicts a pod.
 func (p PodsPort) Evict(ctx context.Context, pod types.NamespacedName, uid types.UID) error {
-	return p.client.write(ctx, func(t transaction) error { return t.evict(pod, uid) })
+	return p.client.write(limited(ctx), func(t transaction) error { return t.evict(pod, uid) })
 }
 
 // NodesPort implements kube.Nodes.
@@ -92,7 +92,7 @@ type NodesPort struct{ client *Client }
 // keeps nothing but the spec: pkg/registry/core/node/strategy.go (nodeStatusStrategy).
 func (p NodesPort) Advertise(ctx context.Context, node string, a kube.Advert) error {
 	total, annotations := *resource.NewQuantity(int64(a.Total), resource.DecimalSI), maps.Clone(a.Annotations)
-	_, err := p.client.server.Nodes().Via(p.client).Change(ctx, types.NamespacedName{Name: node}, "", func(n *corev1.Node) error {
+	_, err := p.client.server.Nodes().Via(p.client).Change(limited(ctx), types.NamespacedName{Name: node}, "", func(n *corev1.Node) error {
 		if shows(n.Status.Capacity, a.Resource, total) && shows(n.Status.Allocatable, a.Resource, total) && contains(n.Annotations, annotations) {
 			return ErrUnchanged
 		}

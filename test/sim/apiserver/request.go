@@ -37,6 +37,7 @@ func network(err error) error {
 // which the server carries it out, which may be after send has returned.
 func send[R any](ctx context.Context, c *Client, t traffic, handle func() (R, error)) (R, error) {
 	var none R
+	limit := limitOf(ctx) // before it may be stopped: the request is written by then
 	waited, err := c.link.enter(t == writing)
 	if err != nil {
 		return none, err
@@ -45,9 +46,9 @@ func send[R any](ctx context.Context, c *Client, t traffic, handle func() (R, er
 	if err := ctx.Err(); err != nil && (!waited || c.link.chance(0.5)) {
 		return none, network(err)
 	}
-	r, err := attempt(ctx, c, t, handle)
+	r, err := attempt(ctx, c, t, limit, handle)
 	for n := 0; n < maxRetries && retried(t, err) && sleep(ctx, retryAfter); n++ {
-		r, err = attempt(ctx, c, t, handle)
+		r, err = attempt(ctx, c, t, limit, handle)
 	}
 	if err := c.link.leave(); err != nil {
 		return none, err
@@ -68,7 +69,7 @@ func retried(t traffic, err error) bool {
 }
 
 // attempt is one attempt of send.
-func attempt[R any](ctx context.Context, c *Client, t traffic, handle func() (R, error)) (R, error) {
+func attempt[R any](ctx context.Context, c *Client, t traffic, limit time.Duration, handle func() (R, error)) (R, error) {
 	var none R
 	f, life := c.link.fate(t), c.server.life
 	number, up := life.current()
@@ -105,7 +106,9 @@ func attempt[R any](ctx context.Context, c *Client, t traffic, handle func() (R,
 	case requestLost:
 		return none, lost(ctx, f)
 	case late:
-		land(f.late)
+		if f.late < limit {
+			land(f.late)
+		}
 		return none, timedOut(f)
 	default:
 	}
@@ -117,6 +120,20 @@ func attempt[R any](ctx context.Context, c *Client, t traffic, handle func() (R,
 		return none, network(ctx.Err())
 	}
 	return r, err
+}
+
+// limited has a request tell the server until when it may be carried out.
+func limited(ctx context.Context) context.Context { return context.WithValue(ctx, limitKey{}, true) }
+
+type limitKey struct{}
+
+// limitOf is for how long the server works on a request, from the moment at which it gets
+// there (k8s.io/apiserver v0.37.2, pkg/endpoints/filters/request_deadline.go).
+func limitOf(ctx context.Context) time.Duration {
+	if end, bounded := ctx.Deadline(); bounded && ctx.Value(limitKey{}) != nil {
+		return min(time.Until(end), requestTimeout)
+	}
+	return requestTimeout
 }
 
 // refusal is what the server answers without looking at a request.

@@ -3,12 +3,14 @@ package apiserver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 
 	"slotwise.dev/slotwise/allocator/kube"
@@ -45,6 +47,38 @@ func TestLateWrite(t *testing.T) {
 		}
 		t.Logf("bound %v after its client was told of a timeout", landed.Sub(start))
 	})
+}
+
+// TestLateWriteOfLimitedTime: the server gives up what it was told to, so that nothing
+// lands after that.
+func TestLateWriteOfLimitedTime(t *testing.T) {
+	const limit, writes = 10 * time.Second, 100
+	bubble(t, func(t *testing.T, s *Server) {
+		c := dial(s, Conditions{LateWrite: 1})
+		for i := range writes {
+			p := made(t, s.Pods(), newPod(fmt.Sprintf("pod-%d", i)))
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			_ = c.Pods().Bind(ctx, kube.Binding{Pod: types.NamespacedName{Namespace: p.Namespace, Name: p.Name}, UID: p.UID, Node: "node"})
+		}
+		time.Sleep(limit)
+		synctest.Wait()
+		landed := countBound(s)
+		time.Sleep(time.Minute)
+		if late := countBound(s) - landed; landed == 0 || late > 0 {
+			t.Errorf("%d of %d landed in time, and %d after it", landed, writes, late)
+		}
+	})
+}
+
+// countBound counts the pods that are bound.
+func countBound(s *Server) (n int) {
+	for _, p := range s.Pods().List() {
+		if p.Spec.NodeName != "" {
+			n++
+		}
+	}
+	return n
 }
 
 func TestLostRequests(t *testing.T) {

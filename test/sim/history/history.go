@@ -45,6 +45,9 @@ type Cluster struct {
 	// what it knows of its Node is behind.
 	Teardown Duration `json:"teardown"`
 	NodeLag  Duration `json:"nodeLag"`
+	// Sample is how many nodes a scheduler looks at, as kube-scheduler does where it has
+	// hundreds; 0: all.
+	Sample int `json:"sample,omitempty"`
 }
 
 // Subnet is one of EC2's.

@@ -102,6 +102,9 @@ func (m *maker) cluster() {
 	c.Latency = m.between(20*time.Millisecond, time.Second)
 	c.Teardown = m.between(0, 10*time.Second)
 	c.NodeLag = m.between(0, 500*time.Millisecond)
+	if m.h.Seed%3 == 0 {
+		c.Sample = 2
+	}
 }
 
 func (m *maker) node(name string) Node {

@@ -34,8 +34,12 @@ func (c Cluster) String() string {
 	for _, n := range c.Nodes {
 		nodes = append(nodes, n.String())
 	}
-	return fmt.Sprintf("%s, %d replicas with a lease of %s, %s; EC2 %s; teardown %s, node lag %s\n  subnets %s\n  nodes %s",
-		mode, c.Replicas, c.Lease, c.Settings, c.Latency, c.Teardown, c.NodeLag, strings.Join(subnets, ", "), strings.Join(nodes, ", "))
+	sample := ""
+	if c.Sample > 0 {
+		sample = fmt.Sprintf(", samples of %d nodes", c.Sample)
+	}
+	return fmt.Sprintf("%s, %d replicas with a lease of %s, %s; EC2 %s; teardown %s, node lag %s%s\n  subnets %s\n  nodes %s",
+		mode, c.Replicas, c.Lease, c.Settings, c.Latency, c.Teardown, c.NodeLag, sample, strings.Join(subnets, ", "), strings.Join(nodes, ", "))
 }
 
 // String is the node in a few words.

@@ -24,6 +24,8 @@ type fakeAllocator struct {
 	bind  func(ctx context.Context, pod types.NamespacedName, uid types.UID, node string) error
 }
 
+func (a *fakeAllocator) Anywhere(capacity.Pod) bool { return false }
+
 func (a *fakeAllocator) View(_ capacity.Pod, f func(func([]byte) capacity.Room)) {
 	f(func(node []byte) capacity.Room {
 		if r, known := a.rooms[string(node)]; known {
