@@ -42,8 +42,11 @@ func send[R any](ctx context.Context, c *Client, t traffic, handle func() (R, er
 	if err != nil {
 		return none, err
 	}
-	// After a freeze a request may be sent before the timer of its context has run.
-	if err := ctx.Err(); err != nil && (!waited || c.link.chance(0.5)) {
+	if err := ctx.Err(); err != nil {
+		// After a freeze a request may be sent before the timer of its context has run.
+		if waited && c.link.chance(0.5) {
+			_, _ = attempt(context.WithoutCancel(ctx), c, t, limit, handle)
+		}
 		return none, network(err)
 	}
 	r, err := attempt(ctx, c, t, limit, handle)
