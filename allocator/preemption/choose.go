@@ -43,10 +43,10 @@ func (s *Nominations) Choose(ctx context.Context, pod capacity.Pod, options []Op
 	case !ok:
 		return capacity.Candidate{}, false
 	case len(best.Victims) == 0:
-		s.book.add(expectation(pod, best.Node, now))
+		s.expect(pod, best.Node, now)
 		return capacity.Candidate{}, false
 	}
-	s.book.add(nomination{pod: pod, node: best.Node, victims: best.Victims, made: now, asked: now, until: now.Add(evictionTime)})
+	s.nominate(nomination{pod: pod, node: best.Node, victims: best.Victims, made: now, asked: now, until: now.Add(evictionTime)})
 	return best.Candidate, true
 }
 
@@ -90,9 +90,17 @@ func (s *Nominations) best(pod capacity.Pod, options []Option) (best Option, ok 
 	return best, ok
 }
 
-// expectation is the nomination of a pod for which nobody has to go.
-func expectation(pod capacity.Pod, n Node, now time.Time) nomination {
-	return nomination{pod: pod, node: n, made: now, asked: now, until: now.Add(ledger.Cooldown + slack)}
+// expect notes the nomination of a pod for which nobody has to go.
+func (s *Nominations) expect(pod capacity.Pod, n Node, now time.Time) {
+	s.nominate(nomination{pod: pod, node: n, made: now, asked: now, until: now.Add(ledger.Cooldown + slack)})
+}
+
+// nominate notes a nomination, and whether it overtakes others.
+func (s *Nominations) nominate(x nomination) {
+	f := s.forecast(x.node, x.pod)
+	o := x.node.Foresee(slices.Concat(f.victims, x.victims))
+	x.overtakes = o.Remaining <= f.promised
+	s.book.add(x)
 }
 
 // Expect notes that an address which cools is on its way to a pod that fits nowhere
@@ -104,7 +112,7 @@ func (s *Nominations) Expect(pod capacity.Pod, nodes []Node, now time.Time) {
 	}
 	for _, n := range nodes {
 		if s.forecast(n, pod).comes(nil) {
-			s.book.add(expectation(pod, n, now))
+			s.expect(pod, n, now)
 			return
 		}
 	}
@@ -122,9 +130,10 @@ func (s *Nominations) expected(pod capacity.Pod, now time.Time) bool {
 
 // forecast is what a pod can expect of a node, with what is on its way to others there.
 type forecast struct {
-	node    Node
-	before  int         // pods with a nomination that this one must not overtake
-	victims []types.UID // of all nominations of others
+	node     Node
+	before   int         // pods with a nomination that this one must not overtake
+	promised int         // pods with a nomination for which something comes
+	victims  []types.UID // of all nominations of others
 }
 
 func (s *Nominations) forecast(n Node, pod capacity.Pod) forecast {
@@ -133,6 +142,9 @@ func (s *Nominations) forecast(n Node, pod capacity.Pod) forecast {
 	for _, x := range others {
 		if x.pod.Priority >= pod.Priority {
 			f.before++
+		}
+		if !x.overtakes {
+			f.promised++
 		}
 	}
 	return f

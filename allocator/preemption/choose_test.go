@@ -215,8 +215,19 @@ func TestChooseAfterAnOvertakenPod(t *testing.T) {
 	if chosen, ok := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a1")}, later); ok {
 		t.Errorf("chose %v for the one that is overtaken", chosen.Victims)
 	}
-	if chosen, _ := s.Choose(t.Context(), pod("another", 100), []Option{option(n, 0, "a1", "a2")}, later); len(chosen.Victims) != 1 {
-		t.Errorf("chose %v for another, want one", chosen.Victims)
+	chosen, _ := s.Choose(t.Context(), pod("another", 100), []Option{option(n, 0, "a1", "a2")}, later)
+	if len(chosen.Victims) != 1 {
+		t.Fatalf("chose %v for another, want one", chosen.Victims)
+	}
+	n.group.Remove(chosen.Victims[0], later)
+	n.outlook.Remaining++
+	if vain := s.Review(later); len(vain) > 0 {
+		t.Error("one ended, though all have what was to come for them but the one that is overtaken")
+	}
+	s.Remove("more urgent") // it is bound
+	n.outlook.Remaining--
+	if vain := s.Review(later); len(vain) != 1 {
+		t.Error("none ended, though there is one address for two")
 	}
 }
 

@@ -10,6 +10,7 @@
 package preemption
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -47,6 +48,9 @@ type nomination struct {
 	made    time.Time
 	asked   time.Time // when the pod was last known to be pending; see Pending
 	until   time.Time // the end of it, as far as time alone decides; see standing
+	// overtakes says that nothing comes for it beyond what was promised to others, of a
+	// lower priority, who wait for what comes of it.
+	overtakes bool
 }
 
 // Nominations are all of them: one a pod. They are safe for concurrent use; no lock of a
@@ -93,8 +97,8 @@ func (s *Nominations) Review(now time.Time) (inVain []Node) {
 // broken lists the nominations on a node for which nothing is left, because others have
 // come to the node that take what was promised, as pods do that are bound past the
 // extender. Such a pod needs another victim, and none has to go in its stead for others.
-// One that is only overtaken, by a pod of a higher priority that has a nomination since,
-// may wait: that one may yet go elsewhere. While a victim of its own stops it waits, too.
+// One that is only overtaken by another nomination may wait: that pod may yet go elsewhere.
+// While a victim of its own stops it waits, too.
 func (s *Nominations) broken(n Node) (broken []nomination) {
 	all := s.others(n, "")
 	o := n.Foresee(victims(all))
@@ -109,14 +113,20 @@ func (s *Nominations) broken(n Node) (broken []nomination) {
 	return broken
 }
 
-// behind counts the nominations that were before this one when it was made.
+// behind counts the nominations that are served before this one. Those that overtake
+// others do not count: nothing was to come for them.
 func (x nomination) behind(all []nomination) (n int) {
 	for _, y := range all {
-		if y.pod.Priority >= x.pod.Priority && y.made.Before(x.made) {
+		if !y.overtakes && y.compare(x) < 0 {
 			n++
 		}
 	}
 	return n
+}
+
+// compare puts first what is served first.
+func (x nomination) compare(y nomination) int {
+	return cmp.Or(cmp.Compare(y.pod.Priority, x.pod.Priority), x.made.Compare(y.made), cmp.Compare(x.pod.UID, y.pod.UID))
 }
 
 // others lists the nominations on a node of other pods than the given one. A pod that is
