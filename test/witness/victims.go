@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"slotwise.dev/slotwise/test/ec2sim"
 )
 
 // A pod that preempts needs one address, and nothing else is scarce here, so it needs
@@ -166,7 +168,8 @@ const disturbance = 40 * time.Second
 
 // before counts the pods that have the first claim to what comes free on the node of a
 // victim, at a revision: those without an address there, which somebody bound past the
-// extender, and those that are not of a lower priority and came since.
+// extender, those whose address others have taken, and those that are not of a lower
+// priority and came since.
 func (e evidence) before(p, v Life, revision int64) (n int) {
 	for _, l := range e.pods {
 		if l.UID == p.UID || l.Node != v.Node || l.Bound == 0 || l.Bound > revision {
@@ -177,11 +180,26 @@ func (e evidence) before(p, v Life, revision int64) (n int) {
 			if !e.knownToHaveEnded(l, revision) {
 				n++
 			}
+		case e.robbed(l, e.clock.NotBefore(v.Marked), revision):
+			n++
 		case l.Bound > v.Marked && (l.Priority >= p.Priority || l.Scheduler != e.cluster.scheduler):
 			n++
 		}
 	}
 	return n
+}
+
+// robbed says that others have taken the address of a live pod, so that it is to get that
+// or another one back, and that Slotwise may have noticed it only since a time.
+func (e evidence) robbed(l Life, since time.Time, revision int64) bool {
+	if l.Ended > 0 && l.Ended <= revision {
+		return false
+	}
+	from, to := e.clock.NotBefore(l.From), e.clock.NotBefore(revision)
+	return slices.ContainsFunc(e.changes, func(c ec2sim.Change) bool {
+		took := byOthers(c) && !c.Assigned && c.ENI == e.eni(l) && c.Range.Contains(l.Address)
+		return took && c.Time.After(from) && c.Time.After(since.Add(-unnoticed)) && c.Time.Before(to)
+	})
 }
 
 // knownToHaveEnded says that a pod ended long enough before a revision for everybody to
@@ -248,7 +266,7 @@ func (e evidence) claims(p, v Life) (n int) {
 		}
 		unbound, gone := l.Bound == 0 || l.Bound > v.Marked, l.Ended > 0 && l.Ended <= v.Marked
 		waits := unbound && !gone && l.Priority >= p.Priority && (l.Only == "" || l.Only == v.Node)
-		bare := !unbound && l.Node == v.Node && (l.From == 0 || l.From > v.Marked)
+		bare := !unbound && l.Node == v.Node && (l.From == 0 || l.From > v.Marked || e.robbed(l, e.clock.NotBefore(v.Marked), v.Marked))
 		if waits || bare {
 			n++
 		}

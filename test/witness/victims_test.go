@@ -154,6 +154,14 @@ func TestNeedless(t *testing.T) {
 		"the next may have been marked late, but was chosen after the first": {
 			pods: []Life{preemptor(), first, next}, notes: []Note{{At: at(62), Hinders: 5 * time.Second, Late: time.Minute}}, want: 1,
 		},
+		"others took the address of one before": {
+			pods:    []Life{preemptor(), first, next, life("q", 40, 0).with(func(l *Life) { l.Address = address.Prev() })},
+			changes: []ec2sim.Change{unassigned(eni, netip.PrefixFrom(address.Prev(), 32), 50, 0)}, spared: 1,
+		},
+		"others took the address of one that has ended": {
+			pods:    []Life{preemptor(), first, next, life("q", 40, 70).with(func(l *Life) { l.Address = address.Prev() })},
+			changes: []ec2sim.Change{unassigned(eni, netip.PrefixFrom(address.Prev(), 32), 50, 0)}, want: 1,
+		},
 		"one without an address was there first": {
 			pods: []Life{preemptor(), first, next, pastExtender("q", 40)}, spared: 1,
 		},
