@@ -51,7 +51,7 @@ func (w *worker) settle(ctx context.Context, c ledger.Call, r result) {
 			s.claims.release(s.budget)
 		case c.Assign():
 			s.ledger.Assigned(r.blocks, now)
-			s.claims.took(s.budget, s.eni, r.blocks)
+			s.claims.took(s.budget, s.eni, c.Names != nil, r.blocks)
 			s.lodge(r.blocks, now)
 			lost = unrestorable(s.ledger, s.budget, s.ledger.Adrift())
 		default:
