@@ -109,6 +109,32 @@ func (b *Budget) Claim(k ledger.Kind, n int) (got int) {
 	return got
 }
 
+// Contested says that n blocks of a kind must not be asked for by name now: with what others
+// have set aside than the one who asks, who has set own aside, there would be too few, so
+// that one of the calls had to fail. Where nobody else has, it may be tried whatever the map
+// shows: use that EC2 does not show may be anywhere.
+func (b *Budget) Contested(k ledger.Kind, n, own int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return contested(n, b.space.Room(k), b.claimed[k]-own)
+}
+
+// contested says that n blocks are more than others leave of a room, if others claim any.
+func contested(n, room, others int) bool { return others > 0 && room-others < n }
+
+// ClaimNamed sets n blocks of a kind aside that are to be asked for by name, and says
+// whether it has: not where they are contested.
+func (b *Budget) ClaimNamed(k ledger.Kind, n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if contested(n, b.space.Room(k), b.claimed[k]) {
+		return false
+	}
+	b.claimed[k] += n
+	b.publishLocked()
+	return true
+}
+
 // Unclaim gives n claimed blocks back.
 func (b *Budget) Unclaim(k ledger.Kind, n int) {
 	if n <= 0 {
@@ -120,13 +146,23 @@ func (b *Budget) Unclaim(k ledger.Kind, n int) {
 	b.publishLocked()
 }
 
-// Took turns claims into blocks that EC2 has assigned to an interface. The shortage of
+// Took turns claims into blocks that EC2 has chosen for an interface. The shortage of
 // that kind, if there was one, is over.
 func (b *Budget) Took(eni string, k ledger.Kind, claims int, blocks []netip.Prefix) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.claimed[k] -= claims
 	b.shortage[k] = shortage{}
+	b.noteLocked(blocks, eni)
+	b.publishLocked()
+}
+
+// TookNamed is Took for blocks that were asked for by name. That these could be had says
+// nothing of what EC2 chooses, so a shortage goes on.
+func (b *Budget) TookNamed(eni string, k ledger.Kind, claims int, blocks []netip.Prefix) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.claimed[k] -= claims
 	b.noteLocked(blocks, eni)
 	b.publishLocked()
 }

@@ -26,6 +26,42 @@ func TestClaimsAreNeverMoreThanThereIs(t *testing.T) {
 	}
 }
 
+// I3: what is asked for by name and what EC2 is to choose are never more than there is.
+func TestI3ClaimsOfNamedBlocks(t *testing.T) {
+	b, _ := budgetOf(tiny())
+	if !b.ClaimNamed(ledger.Prefix, 1) || b.Available(ledger.Prefix) != 1 {
+		t.Errorf("%d are available beside one that is asked for by name, want 1", b.Available(ledger.Prefix))
+	}
+	b.Unclaim(ledger.Prefix, 1)
+	b.Claim(ledger.Prefix, 2)
+	if b.ClaimNamed(ledger.Prefix, 1) || !b.Contested(ledger.Prefix, 2, 1) {
+		t.Error("what is promised to others is asked for by name")
+	}
+	if b.Contested(ledger.Prefix, 1, 1) || b.Contested(ledger.Prefix, 2, 2) {
+		t.Error("those that the one who asks has set aside are in its own way")
+	}
+	b.Unclaim(ledger.Prefix, 2)
+	b.install(tiny("10.0.0.20/32", "10.0.0.40/32")) // or another account's, which may be anywhere
+	if !b.ClaimNamed(ledger.Prefix, 1) || b.Available(ledger.Prefix) != 0 {
+		t.Error("it may not be tried though nobody else is in the way")
+	}
+}
+
+// What could be had by name does not end the shortage of what EC2 is to choose.
+func TestTookNamed(t *testing.T) {
+	b, _ := budgetOf(tiny())
+	b.Lacks(ledger.Prefix, true)
+	b.ClaimNamed(ledger.Prefix, 1)
+	b.TookNamed("eni-a", ledger.Prefix, 1, prefixes("10.0.0.16/28"))
+	if got := b.Available(ledger.Prefix); got != 0 {
+		t.Errorf("%d are available, which EC2 has just denied", got)
+	}
+	b.Took("eni-a", ledger.Prefix, 0, nil)
+	if got := b.Available(ledger.Prefix); got != 1 {
+		t.Errorf("%d are available after it was over, want 1", got)
+	}
+}
+
 func TestWhatItSaysOfTheSubnet(t *testing.T) {
 	s := tiny("10.0.0.20/32")
 	s.Unread = &cloud.Error{Class: cloud.Refused}

@@ -49,9 +49,34 @@ func (c *claims) begin(b *budget.Budget, k ledger.Kind, count int) int {
 	return count
 }
 
+// beginNamed is begin for blocks that are asked for by name, and says whether they may be. They
+// come before what is set aside for what is to come.
+func (c *claims) beginNamed(b *budget.Budget, k ledger.Kind, count int) bool {
+	if c.own.kind == k {
+		c.giveUp(b)
+	}
+	if !b.ClaimNamed(k, count) {
+		return false
+	}
+	c.inFlight = claim{k, count}
+	return true
+}
+
+// ofKind is how many blocks of a kind are set aside for what is to come.
+func (c *claims) ofKind(k ledger.Kind) int {
+	if c.own.kind != k {
+		return 0
+	}
+	return c.own.count
+}
+
 // took turns what was set aside for a call into the blocks that it brought.
-func (c *claims) took(b *budget.Budget, eni string, blocks []netip.Prefix) {
-	b.Took(eni, c.inFlight.kind, c.inFlight.count, blocks)
+func (c *claims) took(b *budget.Budget, eni string, named bool, blocks []netip.Prefix) {
+	took := b.Took
+	if named {
+		took = b.TookNamed
+	}
+	took(eni, c.inFlight.kind, c.inFlight.count, blocks)
 	c.inFlight = claim{}
 }
 

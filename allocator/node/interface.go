@@ -26,7 +26,7 @@ func (i *Interface) Described(b *budget.Budget, shown cloud.Subnet) {
 	n.mu.Lock()
 	blocks, there := shown.Interfaces[n.eni]
 	follows := false
-	var lost []netip.Prefix
+	var lacked, lost []netip.Prefix
 	switch {
 	case !n.phase.read() || n.budget != b:
 	case !there:
@@ -37,7 +37,8 @@ func (i *Interface) Described(b *budget.Budget, shown cloud.Subnet) {
 		case n.ledger.Compare(blocks, shown.AsOf):
 			n.doubt(now)
 		default:
-			lost = unrestorable(n.ledger, n.budget, notAmong(n.ledger.Adrift(), blocks))
+			lacked = notAmong(n.ledger.Adrift(), blocks)
+			lost = unrestorable(n.ledger, n.budget, lacked)
 		}
 	default:
 		follows = true
@@ -49,8 +50,9 @@ func (i *Interface) Described(b *budget.Budget, shown cloud.Subnet) {
 		i.sync(blocks, shown.AsOf)
 	case doubted:
 		n.wakeWorker() // the worker looks more closely
-	default:
+	case len(lacked) > 0:
 		i.tellLost(lost)
+		n.wakeWorker() // what was another's, or contested, may be had by now
 	}
 }
 

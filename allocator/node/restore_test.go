@@ -52,6 +52,29 @@ func TestI6LostBlockIsTakenBack(t *testing.T) {
 	})
 }
 
+// I3: what is taken back is set aside in the subnet, so that no other call is promised it;
+// where all is promised already, it waits.
+func TestI3TakingBackClaims(t *testing.T) {
+	virtually(t, func(t *testing.T, w *world) {
+		x := w.robbed(t)
+		b := w.node.core.budget
+		all := b.Claim(ledger.Prefix, 2)
+		if call, ok := x.begin(cloud.Assign); ok || all != 2 {
+			t.Fatalf("begun: %+v, though %d are another's", call, all)
+		}
+		b.Unclaim(ledger.Prefix, 1)
+		call, ok := x.begin(cloud.Assign)
+		if !ok || call.Names == nil || w.available() != 0 {
+			t.Fatalf("begun: %t, %+v; %d are left to others", ok, call, w.available())
+		}
+		b.Unclaim(ledger.Prefix, 1)
+		x.settle(t.Context(), call, x.execute(t.Context(), call))
+		if got := w.available(); got != 1 {
+			t.Errorf("%d are left, want the other block of the subnet", got)
+		}
+	})
+}
+
 // Two clients that fight make no storm.
 func TestTakingBackIsPaced(t *testing.T) {
 	virtually(t, func(t *testing.T, w *world) {

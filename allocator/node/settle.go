@@ -54,7 +54,7 @@ func (w *worker) settle(ctx context.Context, c ledger.Call, r result) {
 			drift = s.ledger.Assigned(r.blocks, now)
 			s.forsake(drift.Stranded, now)
 			s.budget.Drifted(s.eni, drift) // first: what EC2 gave may lie in what has vanished
-			s.claims.took(s.budget, s.eni, r.blocks)
+			s.claims.took(s.budget, s.eni, c.Names != nil, r.blocks)
 			s.lodge(r.blocks, now)
 			lost = unrestorable(s.ledger, s.budget, s.ledger.Adrift())
 		default:

@@ -119,7 +119,8 @@ func (s *state) want(x settings.Settings, c ledger.Counts) int {
 // waiting pods takes more than they need while many come. Where EC2 did not do what it
 // was asked, one block is asked for, to see whether it does now.
 func (s *state) planned(x settings.Settings, b burst, now time.Time) (ledger.Call, bool) {
-	if call, ok := s.ledger.PlanRestore(s.restores.due(s.ledger, s.budget, now)); ok {
+	call, ok := s.ledger.PlanRestore(s.restores.due(s.ledger, s.budget, now))
+	if ok && !s.budget.Contested(call.Kind, call.Count, s.claims.ofKind(call.Kind)) {
 		return call, true
 	}
 	c := s.ledger.Counts()

@@ -195,11 +195,11 @@ func (w *worker) reserve(s *state, call *ledger.Call, now time.Time) bool {
 	switch {
 	case !call.Assign():
 		return !w.binds.slots.Promises() && !s.lodge(call.Blocks, now)
-	case call.Names == nil:
-		call.Count = s.claims.begin(s.budget, call.Kind, call.Count)
-		return call.Count > 0
+	case call.Names != nil:
+		return s.claims.beginNamed(s.budget, call.Kind, call.Count)
 	}
-	return true
+	call.Count = s.claims.begin(s.budget, call.Kind, call.Count)
+	return call.Count > 0
 }
 
 // look describes the interface and brings the ledger to what EC2 has.

@@ -30,6 +30,8 @@ type Option struct {
 // It asks the API server only where a pod would have to go, and whether those before it
 // are pending still.
 func (s *Nominations) Choose(ctx context.Context, pod capacity.Pod, options []Option, now time.Time) (chosen capacity.Candidate, ok bool) {
+	s.book.succeed(pod, nodesOf(options))
+	s.dropBroken(options)
 	if s.expected(pod, now) {
 		return capacity.Candidate{}, false
 	}
@@ -41,11 +43,29 @@ func (s *Nominations) Choose(ctx context.Context, pod capacity.Pod, options []Op
 	case !ok:
 		return capacity.Candidate{}, false
 	case len(best.Victims) == 0:
-		s.add(expectation(pod, best.Node, now))
+		s.expect(pod, best.Node, now)
 		return capacity.Candidate{}, false
 	}
-	s.add(nomination{pod: pod, node: best.Node, victims: best.Victims, made: now, asked: now, until: now.Add(evictionTime)})
+	s.nominate(nomination{pod: pod, node: best.Node, victims: best.Victims, made: now, asked: now, until: now.Add(evictionTime)})
 	return best.Candidate, true
+}
+
+func nodesOf(options []Option) []Node {
+	nodes := make([]Node, len(options))
+	for i, o := range options {
+		nodes[i] = o.Node
+	}
+	return nodes
+}
+
+// dropBroken ends the nominations that nothing stands behind any more, so that nobody has
+// to go in their place as well.
+func (s *Nominations) dropBroken(options []Option) {
+	for _, o := range options {
+		for _, x := range s.broken(o.Node) {
+			s.book.end(x)
+		}
+	}
 }
 
 // best is the option to take, with those of the victims that have to go: none, where an
@@ -70,20 +90,29 @@ func (s *Nominations) best(pod capacity.Pod, options []Option) (best Option, ok 
 	return best, ok
 }
 
-// expectation is the nomination of a pod for which nobody has to go.
-func expectation(pod capacity.Pod, n Node, now time.Time) nomination {
-	return nomination{pod: pod, node: n, made: now, asked: now, until: now.Add(ledger.Cooldown + slack)}
+// expect notes the nomination of a pod for which nobody has to go.
+func (s *Nominations) expect(pod capacity.Pod, n Node, now time.Time) {
+	s.nominate(nomination{pod: pod, node: n, made: now, asked: now, until: now.Add(ledger.Cooldown + slack)})
+}
+
+// nominate notes a nomination, and whether it overtakes others.
+func (s *Nominations) nominate(x nomination) {
+	f := s.forecast(x.node, x.pod)
+	o := x.node.Foresee(slices.Concat(f.victims, x.victims))
+	x.overtakes = o.Remaining <= f.promised
+	s.book.add(x)
 }
 
 // Expect notes that an address which cools is on its way to a pod that fits nowhere
 // else, on the first of these nodes where there is one that nobody is before it for.
 func (s *Nominations) Expect(pod capacity.Pod, nodes []Node, now time.Time) {
+	s.book.succeed(pod, nodes)
 	if s.expected(pod, now) {
 		return
 	}
 	for _, n := range nodes {
 		if s.forecast(n, pod).comes(nil) {
-			s.add(expectation(pod, n, now))
+			s.expect(pod, n, now)
 			return
 		}
 	}
@@ -91,7 +120,7 @@ func (s *Nominations) Expect(pod capacity.Pod, nodes []Node, now time.Time) {
 
 // expected says that an address is on its way to a pod already.
 func (s *Nominations) expected(pod capacity.Pod, now time.Time) bool {
-	x, nominated := s.of(pod.UID)
+	x, nominated := s.book.of(pod.UID)
 	if !nominated {
 		return false
 	}
@@ -101,9 +130,10 @@ func (s *Nominations) expected(pod capacity.Pod, now time.Time) bool {
 
 // forecast is what a pod can expect of a node, with what is on its way to others there.
 type forecast struct {
-	node    Node
-	before  int         // pods with a nomination that this one must not overtake
-	victims []types.UID // of all nominations of others
+	node     Node
+	before   int         // pods with a nomination that this one must not overtake
+	promised int         // pods with a nomination for which something comes
+	victims  []types.UID // of all nominations of others
 }
 
 func (s *Nominations) forecast(n Node, pod capacity.Pod) forecast {
@@ -113,15 +143,20 @@ func (s *Nominations) forecast(n Node, pod capacity.Pod) forecast {
 		if x.pod.Priority >= pod.Priority {
 			f.before++
 		}
+		if !x.overtakes {
+			f.promised++
+		}
 	}
 	return f
 }
 
 // comes says that the node will have an address for the pod once some more pods have
-// ended and all that cools has cooled.
+// ended and all that cools has cooled. Those before it have no more than what comes without
+// these: where that is too little for all of them, each evicts for itself.
 func (f forecast) comes(ended []types.UID) bool {
 	o := f.node.Foresee(slices.Concat(f.victims, ended))
-	return o.Read && o.Remaining > f.before
+	without := f.node.Foresee(f.victims)
+	return o.Read && o.Remaining > min(f.before, max(0, without.Remaining))
 }
 
 // shows says that kube-scheduler sees an address for the pod: if it evicts pods all the

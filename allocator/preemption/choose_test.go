@@ -40,8 +40,16 @@ func (n *node) Observe(pods.Pod) (pods.Home, types.UID) { return nil, "" }
 func (n *node) Ended(types.UID, time.Duration)          {}
 func (n *node) Foresee(ended []types.UID) capacity.Outlook {
 	o := n.outlook
-	o.Remaining += len(ended)
+	for _, uid := range ended {
+		if _, lives := n.group.Get(uid); lives {
+			o.Remaining++
+		}
+	}
 	return o
+}
+
+func pod(name string, priority int32) capacity.Pod {
+	return capacity.Pod{Key: types.NamespacedName{Namespace: "default", Name: name}, UID: types.UID(name), Priority: priority}
 }
 
 func victim(uid types.UID, priority int32) pods.Pod {
@@ -54,7 +62,7 @@ func option(n *node, violations int64, victims ...types.UID) Option {
 
 func pendingAll(context.Context, capacity.Pod) (bool, error) { return true, nil }
 
-var preemptor = capacity.Pod{UID: "urgent", Priority: 100}
+var preemptor = pod("urgent", 100)
 
 func TestChooseTheCheapest(t *testing.T) {
 	x := pods.NewIndex()
@@ -102,13 +110,13 @@ func TestChooseOnlyTheNeeded(t *testing.T) {
 			n.outlook.Remaining, n.outlook.Shown = c.remaining, c.shown
 			s := New(pendingAll)
 			if c.stopping {
-				s.add(nomination{pod: capacity.Pod{UID: "other", Priority: 100}, node: n, victims: []types.UID{"a3"}, made: now, until: now.Add(time.Minute)})
+				s.book.add(nomination{pod: pod("other", 100), node: n, victims: []types.UID{"a3"}, made: now, until: now.Add(time.Minute)})
 			}
 			chosen, ok := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a1", "a2")}, now)
 			if ok != (c.want != nil) || !slices.Equal(chosen.Victims, c.want) {
 				t.Errorf("chose %v, %t; want %v", chosen.Victims, ok, c.want)
 			}
-			if _, nominated := s.of(preemptor.UID); !nominated {
+			if _, nominated := s.book.of(preemptor.UID); !nominated {
 				t.Error("nothing is on its way to the pod")
 			}
 		})
@@ -130,15 +138,113 @@ func TestChooseAfterADeletedPod(t *testing.T) {
 			n := newNode(pods.NewIndex(), "a", victim("a1", 0))
 			n.outlook.Remaining = 1
 			s := New(func(context.Context, capacity.Pod) (bool, error) { return c.pending, c.err })
-			s.Expect(capacity.Pod{UID: "other", Priority: 100}, []Node{n}, now)
+			s.Expect(pod("other", 100), []Node{n}, now)
 			chosen, _ := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a1")}, now.Add(time.Millisecond))
 			if !slices.Equal(chosen.Victims, c.want) {
 				t.Errorf("chose %v, want %v", chosen.Victims, c.want)
 			}
-			if _, kept := s.of("other"); kept != (c.want != nil) {
+			if _, kept := s.book.of("other"); kept != (c.want != nil) {
 				t.Errorf("the nomination of the other is kept: %t", kept)
 			}
 		})
+	}
+}
+
+// What is on its way to a pod is on its way to the one that has come in its place.
+func TestChooseForASuccessor(t *testing.T) {
+	x := pods.NewIndex()
+	a, b := newNode(x, "a", victim("a1", 0), victim("a2", 0)), newNode(x, "b", victim("b1", 0))
+	successor := preemptor
+	successor.UID = "its successor"
+	for name, c := range map[string]struct {
+		option Option
+		want   []types.UID
+	}{
+		"on the same node": {option: option(a, 0, "a2")},
+		"on another node":  {option: option(b, 0, "b1"), want: []types.UID{"b1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := New(pendingAll)
+			if _, ok := s.Choose(t.Context(), preemptor, []Option{option(a, 0, "a1")}, now); !ok {
+				t.Fatal("no victim at first")
+			}
+			if chosen, _ := s.Choose(t.Context(), successor, []Option{c.option}, now.Add(time.Second)); !slices.Equal(chosen.Victims, c.want) {
+				t.Errorf("chose %v for its successor, want %v", chosen.Victims, c.want)
+			}
+			if _, kept := s.book.of(preemptor.UID); kept {
+				t.Error("something is on its way to a pod that has gone")
+			}
+			if _, nominated := s.book.of(successor.UID); !nominated {
+				t.Error("nothing is on its way to its successor")
+			}
+		})
+	}
+}
+
+// Nobody has to go in the place of a victim whose address others have got by now, but for
+// the pod for which it went.
+func TestChooseAfterABrokenPromise(t *testing.T) {
+	n := newNode(pods.NewIndex(), "a", victim("a1", 0), victim("a2", 0), victim("a3", 0))
+	s, later := New(pendingAll), now.Add(time.Second)
+	if _, ok := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a1")}, now); !ok {
+		t.Fatal("no victim at first")
+	}
+	if vain := s.Review(later); len(vain) > 0 {
+		t.Error("it ended while its victim stopped")
+	}
+	n.group.Remove("a1", now) // and a pod that was bound past the extender gets its address
+	if chosen, _ := s.Choose(t.Context(), pod("another", 100), []Option{option(n, 0, "a2", "a3")}, later); len(chosen.Victims) != 1 {
+		t.Errorf("chose %v for another, want one", chosen.Victims)
+	}
+	if vain := s.Review(later); len(vain) != 1 {
+		t.Errorf("Review = %v, want the node on which nothing is on its way any more", vain)
+	}
+	if _, ok := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a2")}, later); !ok {
+		t.Error("no victim, though nothing is on its way to it")
+	}
+}
+
+// One that is overtaken waits for what comes of it, and nobody has to go in its stead.
+func TestChooseAfterAnOvertakenPod(t *testing.T) {
+	n := newNode(pods.NewIndex(), "a", victim("a1", 0), victim("a2", 0))
+	n.outlook.Remaining = 1
+	s := New(pendingAll)
+	s.Expect(preemptor, []Node{n}, now)
+	s.Expect(pod("more urgent", 1000), []Node{n}, now.Add(time.Second))
+	later := now.Add(2 * time.Second)
+	if chosen, ok := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a1")}, later); ok {
+		t.Errorf("chose %v for the one that is overtaken", chosen.Victims)
+	}
+	chosen, _ := s.Choose(t.Context(), pod("another", 100), []Option{option(n, 0, "a1", "a2")}, later)
+	if len(chosen.Victims) != 1 {
+		t.Fatalf("chose %v for another, want one", chosen.Victims)
+	}
+	n.group.Remove(chosen.Victims[0], later)
+	n.outlook.Remaining++
+	if vain := s.Review(later); len(vain) > 0 {
+		t.Error("one ended, though all have what was to come for them but the one that is overtaken")
+	}
+	s.Remove("more urgent") // it is bound
+	n.outlook.Remaining--
+	if vain := s.Review(later); len(vain) != 1 {
+		t.Error("none ended, though there is one address for two")
+	}
+}
+
+// A pod that is being bound has what was on its way to it: that is not missing for others.
+func TestReviewDuringABind(t *testing.T) {
+	n := newNode(pods.NewIndex(), "a")
+	n.outlook.Remaining = 2
+	s := New(pendingAll)
+	s.Expect(preemptor, []Node{n}, now)
+	s.Expect(pod("next", 0), []Node{n}, now)
+	n.group.Begin(preemptor.Key, preemptor.UID, now)
+	n.outlook.Remaining = 1
+	if vain := s.Review(now); len(vain) > 0 {
+		t.Error("the nomination of the next one ended")
+	}
+	if _, kept := s.book.of("next"); !kept {
+		t.Error("nothing is on its way to the next one")
 	}
 }
 
@@ -152,7 +258,7 @@ func TestVerifySeldom(t *testing.T) {
 	n := newNode(pods.NewIndex(), "a")
 	n.outlook.Remaining = 100
 	for i := range askTogether + 4 {
-		s.Expect(capacity.Pod{UID: types.UID(strconv.Itoa(i))}, []Node{n}, now)
+		s.Expect(pod(strconv.Itoa(i), 0), []Node{n}, now)
 	}
 	for _, c := range []struct {
 		after time.Duration
@@ -203,18 +309,18 @@ func TestKept(t *testing.T) {
 	n.outlook.Remaining = 1
 	s := New(pendingAll)
 	s.Expect(preemptor, []Node{n}, now)
-	if kept := s.Kept(capacity.Pod{UID: "low"}); kept[n] != 1 {
+	if kept := s.Kept(pod("low", 0)); kept[n] != 1 {
 		t.Errorf("Kept = %v, want one", kept)
 	}
 	if kept := s.Kept(preemptor); len(kept) != 0 {
 		t.Errorf("Kept = %v from the pod itself", kept)
 	}
 	s.Move(n, next)
-	if kept := s.Kept(capacity.Pod{UID: "low"}); kept[next] != 1 || kept[n] != 0 {
+	if kept := s.Kept(pod("low", 0)); kept[next] != 1 || kept[n] != 0 {
 		t.Errorf("Kept = %v after the node was read anew", kept)
 	}
 	s.Remove(preemptor.UID)
-	if kept := s.Kept(capacity.Pod{UID: "low"}); len(kept) != 0 {
+	if kept := s.Kept(pod("low", 0)); len(kept) != 0 {
 		t.Errorf("Kept = %v for a pod that needs it no longer", kept)
 	}
 }

@@ -10,8 +10,8 @@
 package preemption
 
 import (
+	"cmp"
 	"slices"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -48,142 +48,96 @@ type nomination struct {
 	made    time.Time
 	asked   time.Time // when the pod was last known to be pending; see Pending
 	until   time.Time // the end of it, as far as time alone decides; see standing
+	// overtakes says that nothing comes for it beyond what was promised to others, of a
+	// lower priority, who wait for what comes of it.
+	overtakes bool
 }
 
 // Nominations are all of them: one a pod. They are safe for concurrent use; no lock of a
 // node is taken while theirs is held.
 type Nominations struct {
 	pending Pending
-
-	mu     sync.Mutex
-	byPod  map[types.UID]nomination
-	byNode map[Node]map[types.UID]bool
+	book    *book
 }
 
-// New makes an empty book.
-func New(p Pending) *Nominations {
-	return &Nominations{pending: p, byPod: map[types.UID]nomination{}, byNode: map[Node]map[types.UID]bool{}}
-}
+// New makes an empty one.
+func New(p Pending) *Nominations { return &Nominations{pending: p, book: newBook()} }
 
 // Remove forgets the nomination of a pod that needs it no longer.
-func (s *Nominations) Remove(pod types.UID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.removeLocked(pod)
-}
+func (s *Nominations) Remove(pod types.UID) { s.book.remove(pod) }
 
 // Move hands the nominations of a node to the one that takes its place.
-func (s *Nominations) Move(from, to Node) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for pod := range s.byNode[from] {
-		x := s.byPod[pod]
-		s.removeLocked(pod)
-		x.node = to
-		s.addLocked(x)
-	}
-}
+func (s *Nominations) Move(from, to Node) { s.book.move(from, to) }
 
 // Kept counts, by node, the addresses that are kept for pods of a higher priority than
 // the given one's. Nodes with none are not in it.
-func (s *Nominations) Kept(pod capacity.Pod) (kept map[Node]int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for uid, x := range s.byPod {
-		if uid == pod.UID || x.pod.Priority <= pod.Priority {
-			continue
-		}
-		if kept == nil {
-			kept = map[Node]int{}
-		}
-		kept[x.node]++
-	}
-	return kept
-}
+func (s *Nominations) Kept(pod capacity.Pod) (kept map[Node]int) { return s.book.kept(pod) }
 
-// Review ends the nominations that stand no longer, and says on which nodes something was
-// kept in vain.
+// Review ends the nominations that stand no longer, or that nothing stands behind, and says
+// on which nodes something was kept in vain since the last one.
 func (s *Nominations) Review(now time.Time) (inVain []Node) {
-	for _, x := range s.all() {
+	nodes := map[Node]bool{}
+	for _, x := range s.book.all() {
 		stands, until := x.standing(now)
 		if stands {
-			s.change(x.pod.UID, func(x *nomination) { x.until = until })
+			s.book.change(x.pod.UID, func(x *nomination) { x.until = until })
+			nodes[x.node] = true
 			continue
 		}
-		s.Remove(x.pod.UID)
-		inVain = append(inVain, x.node)
+		s.book.end(x)
 	}
-	return inVain
-}
-
-// add notes a nomination in the place of another one of its pod.
-func (s *Nominations) add(x nomination) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.removeLocked(x.pod.UID)
-	s.addLocked(x)
-}
-
-// addLocked notes a nomination. Caller holds s.mu.
-func (s *Nominations) addLocked(x nomination) {
-	s.byPod[x.pod.UID] = x
-	if s.byNode[x.node] == nil {
-		s.byNode[x.node] = map[types.UID]bool{}
+	for n := range nodes {
+		for _, x := range s.broken(n) {
+			s.book.end(x)
+		}
 	}
-	s.byNode[x.node][x.pod.UID] = true
+	return s.book.inVain()
 }
 
-// removeLocked forgets the nomination of a pod. Caller holds s.mu.
-func (s *Nominations) removeLocked(pod types.UID) {
-	x, has := s.byPod[pod]
-	if !has {
-		return
+// broken lists the nominations on a node for which nothing is left, because others have
+// come to the node that take what was promised, as pods do that are bound past the
+// extender. Such a pod needs another victim, and none has to go in its stead for others.
+// One that is only overtaken by another nomination may wait: that pod may yet go elsewhere.
+// While a victim of its own stops it waits, too.
+func (s *Nominations) broken(n Node) (broken []nomination) {
+	all := s.others(n, "")
+	o := n.Foresee(victims(all))
+	if !o.Read {
+		return nil
 	}
-	delete(s.byPod, pod)
-	delete(s.byNode[x.node], pod)
-	if len(s.byNode[x.node]) == 0 {
-		delete(s.byNode, x.node)
+	for _, x := range all {
+		if o.Remaining <= x.behind(all) && !x.stopping() {
+			broken = append(broken, x)
+		}
 	}
+	return broken
 }
 
-// change changes the nomination of a pod, if it has one still.
-func (s *Nominations) change(pod types.UID, f func(*nomination)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if x, has := s.byPod[pod]; has {
-		f(&x)
-		s.byPod[pod] = x
+// behind counts the nominations that are served before this one. Those that overtake
+// others do not count: nothing was to come for them.
+func (x nomination) behind(all []nomination) (n int) {
+	for _, y := range all {
+		if !y.overtakes && y.compare(x) < 0 {
+			n++
+		}
 	}
+	return n
 }
 
-// of finds the nomination of a pod.
-func (s *Nominations) of(pod types.UID) (nomination, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	x, has := s.byPod[pod]
-	return x, has
+// compare puts first what is served first.
+func (x nomination) compare(y nomination) int {
+	return cmp.Or(cmp.Compare(y.pod.Priority, x.pod.Priority), x.made.Compare(y.made), cmp.Compare(x.pod.UID, y.pod.UID))
 }
 
-// others lists the nominations on a node of other pods than the given one.
+// others lists the nominations on a node of other pods than the given one. A pod that is
+// being bound there has its address, or waits for it, in the node's own books.
 func (s *Nominations) others(n Node, pod types.UID) (others []nomination) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for uid := range s.byNode[n] {
-		if uid != pod {
-			others = append(others, s.byPod[uid])
+	for _, x := range s.book.on(n) {
+		if x.pod.UID != pod && n.Pods().Attempt(x.pod.UID) == nil {
+			others = append(others, x)
 		}
 	}
 	return others
-}
-
-func (s *Nominations) all() []nomination {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := make([]nomination, 0, len(s.byPod))
-	for _, x := range s.byPod {
-		all = append(all, x)
-	}
-	return all
 }
 
 // standing says whether an address is still on its way by a nomination, or kept for it.
@@ -194,18 +148,23 @@ func (x nomination) standing(now time.Time) (stands bool, until time.Time) {
 	if !o.Read { // it is read anew
 		return !o.Retired && now.Before(x.made.Add(readingTime)), x.until
 	}
-	stopping := false
 	for _, uid := range x.victims {
-		p, lives := x.node.Pods().Get(uid)
-		if lives && !p.Ending && !now.Before(x.made.Add(evictionTime)) {
+		if p, lives := x.node.Pods().Get(uid); lives && !p.Ending && !now.Before(x.made.Add(evictionTime)) {
 			return false, x.until
 		}
-		stopping = stopping || lives
 	}
-	if stopping || o.Now <= 0 && o.Cooling > 0 {
+	if x.stopping() || o.Now <= 0 && o.Cooling > 0 {
 		return true, now.Add(slack)
 	}
 	return now.Before(x.until), x.until
+}
+
+// stopping says that a victim still lives.
+func (x nomination) stopping() bool {
+	return slices.ContainsFunc(x.victims, func(uid types.UID) bool {
+		_, lives := x.node.Pods().Get(uid)
+		return lives
+	})
 }
 
 // victims are those of some nominations.

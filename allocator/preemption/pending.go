@@ -27,7 +27,7 @@ type Pending func(ctx context.Context, pod capacity.Pod) (bool, error)
 // Verify ends the nominations of pods that are pending no longer, and says on which nodes
 // something was kept in vain.
 func (s *Nominations) Verify(ctx context.Context, now time.Time) (inVain []Node) {
-	due := slices.DeleteFunc(s.all(), func(x nomination) bool { return now.Before(x.asked.Add(askAgainAfter)) })
+	due := slices.DeleteFunc(s.book.all(), func(x nomination) bool { return now.Before(x.asked.Add(askAgainAfter)) })
 	return s.verify(ctx, due, now)
 }
 
@@ -49,10 +49,10 @@ func (s *Nominations) verify(ctx context.Context, some []nomination, now time.Ti
 	asks.Wait()
 	for i, x := range some {
 		if gone[i] {
-			s.Remove(x.pod.UID)
+			s.book.remove(x.pod.UID)
 			inVain = append(inVain, x.node)
 		} else {
-			s.change(x.pod.UID, func(x *nomination) { x.asked = now })
+			s.book.change(x.pod.UID, func(x *nomination) { x.asked = now })
 		}
 	}
 	return inVain

@@ -104,7 +104,11 @@ func onReplica(do func(context.Context, *replica, history.Step)) func(*system, h
 // weatherOf has all links be worse for a while.
 func weatherOf(worse func(*apiserver.Conditions, history.Step)) func(*system, history.Step) {
 	return func(s *system, x history.Step) {
-		s.note(witness.Note{Text: x.String(), Hinders: x.For.D()})
+		n := witness.Note{Text: x.String(), Hinders: x.For.D()}
+		if x.Act == history.APILate {
+			n.Late = apiserver.RequestTimeout
+		}
+		s.note(n)
 		s.later(x.For.D(), s.worsen(func(c *apiserver.Conditions) { worse(c, x) }))
 	}
 }

@@ -72,13 +72,17 @@ func (e evidence) hindered(note int, at time.Time) time.Time {
 // lagged says that a kubelet may have been further behind than a pod can be bound for,
 // when one was bound and admitted: all that makes watches lag adds up.
 func (e evidence) lagged(bound, admitted time.Time) bool {
-	lag := time.Duration(0)
+	return e.behind(bound, admitted) > kubeletLag
+}
+
+// behind is how far behind watches may have been between two times.
+func (e evidence) behind(from, to time.Time) (lag time.Duration) {
 	for _, n := range e.notes {
-		if n.At.Before(admitted) && n.At.Add(n.Hinders+n.Lag).After(bound) {
+		if n.At.Before(to) && n.At.Add(n.Hinders+n.Lag).After(from) {
 			lag += n.Lag
 		}
 	}
-	return lag > kubeletLag
+	return lag
 }
 
 // outrun says that a rejected pod met what its binding could not know: another pod that

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"slotwise.dev/slotwise/test/ec2sim"
 )
 
 // A pod that preempts needs one address, and nothing else is scarce here, so it needs
@@ -19,6 +21,10 @@ const (
 	// cools, and heard how long ago at the least for everybody to have heard of its end.
 	cooled = 25 * time.Second
 	heard  = 5 * time.Second
+	// granted is how long Slotwise counts on a victim that the scheduler does not delete.
+	granted = 15 * time.Second
+	// overtaken is why a place was lost to pods that came before, see claimed.
+	overtaken = "others came before"
 )
 
 // victim says that a pod had to go for another one.
@@ -85,19 +91,25 @@ func (e evidence) crowded(node string, revision int64) bool {
 }
 
 // promised says which of the earlier victims of a pod will still serve it when the next
-// one is chosen; empty: none.
+// one is chosen; empty: none. A pod that came before takes the place of one victim only:
+// so there have to be as many as there are victims from each one on.
 func (e evidence) promised(p Life, earlier []Life, next Life, there presences) string {
-	for i, v := range earlier {
-		if e.lost(p, v, i+1, next, there) == "" {
+	taken := map[string]int{} // places that others took, by node
+	for _, v := range slices.Backward(earlier) {
+		switch e.lost(p, v, taken[v.Node]+1, next, there) {
+		case "":
 			return fmt.Sprintf("%s on %s had gone for it %s before", v.Name, v.Node,
 				since(e.clock.NotBefore(v.Marked), e.clock.NotBefore(next.Marked)))
+		case overtaken:
+			taken[v.Node]++
 		}
 	}
 	return ""
 }
 
-// lost says why the place of an earlier victim, the nth, served its preemptor no longer
-// when the next one was chosen; empty where it did.
+// lost says why the place of an earlier victim served its preemptor no longer when the
+// next one was chosen, where the places of n victims from this one on had to be taken by
+// others; empty where it did.
 func (e evidence) lost(p, v Life, n int, next Life, there presences) string {
 	from := e.clock.NotBefore(v.Marked)
 	to, known := e.clock.NotAfter(next.Marked)
@@ -105,6 +117,10 @@ func (e evidence) lost(p, v Life, n int, next Life, there presences) string {
 	switch {
 	case !known:
 		return "nobody knows when the next was chosen"
+	case !from.Before(e.asked(next.Marked)) && e.asked(next.Marked).Before(e.clock.NotBefore(next.Marked)):
+		return "the next may have been chosen first, and marked late"
+	case (v.Leaving == 0 || v.Leaving > next.Marked) && !to.Before(e.asked(v.Marked).Add(granted)):
+		return "it was not deleted in time"
 	case !e.useful(there, eni, v.Address, e.clock.NotBefore(next.Marked), to):
 		return "it had no address, or that has left the interface or is of the other mode"
 	case e.ledSince(to).After(from):
@@ -112,9 +128,23 @@ func (e evidence) lost(p, v Life, n int, next Life, there presences) string {
 	case e.disturbed(eni, from.Add(-disturbance), to):
 		return "others have meddled with the node"
 	case e.before(p, v, next.Marked) >= n:
-		return "others came before"
+		return overtaken
 	}
 	return ""
+}
+
+// asked is since when a write may have been asked for that was done at a revision: an API
+// server that is slow does it up to a minute after it told the client of a timeout. A
+// scheduler marks its victims so, and Slotwise chooses others for the pod meanwhile.
+func (e evidence) asked(revision int64) time.Time {
+	at := e.clock.NotBefore(revision)
+	since := at
+	for _, n := range e.notes {
+		if n.Late > 0 && n.At.Before(since) && n.At.Add(n.Hinders+n.Late).After(at) {
+			since = n.At
+		}
+	}
+	return since
 }
 
 // spared counts the victims that came after others of their preemptors and that are
@@ -125,7 +155,7 @@ func (e evidence) spared() map[string]int {
 		mine := victims[p.UID]
 		for i := 1; i < len(mine); i++ {
 			if e.promised(p, mine[:i], mine[i], there) == "" {
-				counts[e.lost(p, mine[i-1], i, mine[i], there)]++
+				counts[e.lost(p, mine[i-1], 1, mine[i], there)]++
 			}
 		}
 	}
@@ -138,7 +168,8 @@ const disturbance = 40 * time.Second
 
 // before counts the pods that have the first claim to what comes free on the node of a
 // victim, at a revision: those without an address there, which somebody bound past the
-// extender, and those that are not of a lower priority and came since.
+// extender, those whose address others have taken, and those that are not of a lower
+// priority and came since.
 func (e evidence) before(p, v Life, revision int64) (n int) {
 	for _, l := range e.pods {
 		if l.UID == p.UID || l.Node != v.Node || l.Bound == 0 || l.Bound > revision {
@@ -149,6 +180,8 @@ func (e evidence) before(p, v Life, revision int64) (n int) {
 			if !e.knownToHaveEnded(l, revision) {
 				n++
 			}
+		case e.robbed(l, e.clock.NotBefore(v.Marked), revision):
+			n++
 		case l.Bound > v.Marked && (l.Priority >= p.Priority || l.Scheduler != e.cluster.scheduler):
 			n++
 		}
@@ -156,24 +189,39 @@ func (e evidence) before(p, v Life, revision int64) (n int) {
 	return n
 }
 
+// robbed says that others have taken the address of a live pod, so that it is to get that
+// or another one back, and that Slotwise may have noticed it only since a time.
+func (e evidence) robbed(l Life, since time.Time, revision int64) bool {
+	if l.Ended > 0 && l.Ended <= revision {
+		return false
+	}
+	from, to := e.clock.NotBefore(l.From), e.clock.NotBefore(revision)
+	return slices.ContainsFunc(e.changes, func(c ec2sim.Change) bool {
+		took := byOthers(c) && !c.Assigned && c.ENI == e.eni(l) && c.Range.Contains(l.Address)
+		return took && c.Time.After(from) && c.Time.After(since.Add(-unnoticed)) && c.Time.Before(to)
+	})
+}
+
 // knownToHaveEnded says that a pod ended long enough before a revision for everybody to
-// have heard of it.
+// have heard of it, however far behind watches were.
 func (e evidence) knownToHaveEnded(l Life, revision int64) bool {
 	if l.Ended == 0 || l.Ended > revision {
 		return false
 	}
 	ended, known := e.clock.NotAfter(l.Ended)
-	return known && ended.Before(e.clock.NotBefore(revision).Add(-heard))
+	at := e.clock.NotBefore(revision)
+	return known && ended.Add(e.behind(ended, at)).Before(at.Add(-heard))
 }
 
 // cooling says that an address cooled on the node of a victim, when it was chosen, to
 // which nobody had a better claim than its preemptor. Whoever asks no extender does not
-// know of it.
+// know of it. Where watches lag more than Slotwise counts on, it takes the scheduler for
+// one that sees the address, and that has something else in mind with its victim.
 func (e evidence) cooling(p Life, earlier []Life, v Life, there presences) string {
 	at := e.clock.NotBefore(v.Marked)
 	to, known := e.clock.NotAfter(v.Marked)
 	if p.Scheduler != e.cluster.scheduler || !known || e.ledSince(to).After(at.Add(-cooled)) ||
-		e.disturbed(e.eni(v), at.Add(-disturbance), to) {
+		e.disturbed(e.eni(v), at.Add(-disturbance), to) || e.lagged(e.asked(v.Marked), to) {
 		return ""
 	}
 	cools := 0
@@ -191,14 +239,14 @@ func (e evidence) cooling(p Life, earlier []Life, v Life, there presences) strin
 	return ""
 }
 
-// rests says that a pod has ended on the node of a victim a while before a time, so that
-// its address cools.
+// rests says that a pod has ended on the node of a victim a while before that was chosen,
+// so that its address cools.
 func (e evidence) rests(l, v Life, at time.Time) bool {
 	if l.UID == v.UID || l.Node != v.Node || l.From == 0 || l.Ended == 0 || l.Ended >= v.Marked {
 		return false
 	}
 	ended, known := e.clock.NotAfter(l.Ended)
-	return known && e.clock.NotBefore(l.Alive+1).After(at.Add(-cooled)) && ended.Before(at.Add(-heard)) && !e.heldAgain(l, v.Marked)
+	return known && e.clock.NotBefore(l.Alive+1).After(at.Add(-cooled)) && ended.Before(e.asked(v.Marked).Add(-heard)) && !e.heldAgain(l, v.Marked)
 }
 
 // heldAgain says that another pod has had the address of an ended one by a revision.
@@ -218,7 +266,7 @@ func (e evidence) claims(p, v Life) (n int) {
 		}
 		unbound, gone := l.Bound == 0 || l.Bound > v.Marked, l.Ended > 0 && l.Ended <= v.Marked
 		waits := unbound && !gone && l.Priority >= p.Priority && (l.Only == "" || l.Only == v.Node)
-		bare := !unbound && l.Node == v.Node && (l.From == 0 || l.From > v.Marked)
+		bare := !unbound && l.Node == v.Node && (l.From == 0 || l.From > v.Marked || e.robbed(l, e.clock.NotBefore(v.Marked), v.Marked))
 		if waits || bare {
 			n++
 		}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -126,6 +127,41 @@ func TestNeedless(t *testing.T) {
 			want:    2, // of c it is as certain as of b
 			victims: map[types.UID]types.UID{"a": "p", "b": "p", "c": "p"},
 		},
+		"one came before, and another victim before that was on another node": {
+			pods: []Life{
+				preemptor(), resident("c", 2, 58).with(func(l *Life) { l.Node, l.From, l.Address = "node-2", 0, netip.Addr{} }), first, next,
+				life("q", 70, 0).with(func(l *Life) { l.Priority, l.Address = 100, address.Prev() }),
+			},
+			victims: map[types.UID]types.UID{"a": "p", "b": "p", "c": "p"}, spared: 2,
+		},
+		"one came before each of two": {
+			pods: []Life{
+				preemptor(), first, next, resident("c", 2, 90),
+				life("q", 70, 0).with(func(l *Life) { l.Priority, l.Address = 100, address.Prev() }),
+				life("r", 80, 0).with(func(l *Life) { l.Priority, l.Address = 100, address.Prev().Prev() }),
+			},
+			victims: map[types.UID]types.UID{"a": "p", "b": "p", "c": "p"}, spared: 2,
+		},
+		"the first was not deleted in time": {
+			pods: []Life{preemptor(), first.with(func(l *Life) { l.Leaving, l.Ended, l.Alive = second(80), second(82), second(82)-1 }), next}, spared: 1,
+		},
+		"the first was deleted only after the next was chosen": {
+			pods: []Life{preemptor(), first.with(func(l *Life) { l.Leaving, l.Ended, l.Alive = second(72), second(82), second(82)-1 }), resident("b", 1, 70)}, want: 1,
+		},
+		"the next may have been marked late": {
+			pods: []Life{preemptor(), first, next}, notes: []Note{{At: at(58), Hinders: 5 * time.Second, Late: time.Minute}}, spared: 1,
+		},
+		"the next may have been marked late, but was chosen after the first": {
+			pods: []Life{preemptor(), first, next}, notes: []Note{{At: at(62), Hinders: 5 * time.Second, Late: time.Minute}}, want: 1,
+		},
+		"others took the address of one before": {
+			pods:    []Life{preemptor(), first, next, life("q", 40, 0).with(func(l *Life) { l.Address = address.Prev() })},
+			changes: []ec2sim.Change{unassigned(eni, netip.PrefixFrom(address.Prev(), 32), 50, 0)}, spared: 1,
+		},
+		"others took the address of one that has ended": {
+			pods:    []Life{preemptor(), first, next, life("q", 40, 70).with(func(l *Life) { l.Address = address.Prev() })},
+			changes: []ec2sim.Change{unassigned(eni, netip.PrefixFrom(address.Prev(), 32), 50, 0)}, want: 1,
+		},
 		"one without an address was there first": {
 			pods: []Life{preemptor(), first, next, pastExtender("q", 40)}, spared: 1,
 		},
@@ -139,6 +175,18 @@ func TestNeedless(t *testing.T) {
 		"what cooled is held again": {
 			pods:    []Life{preemptor(), neighbour("n", 2, 48), neighbour("m", 2, 0).with(func(l *Life) { l.From, l.Alive, l.Ended = second(55), now, 0 }), first},
 			victims: map[types.UID]types.UID{"a": "p"},
+		},
+		"an address cools, which may have been held yet when the victim was chosen": {
+			pods: []Life{preemptor(), neighbour("n", 2, 48), first}, victims: map[types.UID]types.UID{"a": "p"},
+			notes: []Note{{At: at(50), Hinders: time.Second, Late: time.Minute}},
+		},
+		"an address cools, and watches lag": {
+			pods: []Life{preemptor(), neighbour("n", 2, 48), first}, victims: map[types.UID]types.UID{"a": "p"},
+			notes: []Note{{At: at(58), Hinders: 5 * time.Second, Lag: 3 * time.Second}},
+		},
+		"an address cools, and watches lagged before": {
+			pods: []Life{preemptor(), neighbour("n", 2, 48), first}, victims: map[types.UID]types.UID{"a": "p"},
+			notes: []Note{{At: at(30), Hinders: 5 * time.Second, Lag: 3 * time.Second}}, want: 1,
 		},
 		"the end was a moment ago": {
 			pods: []Life{preemptor(), neighbour("n", 2, 58), first}, victims: map[types.UID]types.UID{"a": "p"},

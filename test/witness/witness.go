@@ -51,6 +51,9 @@ type Note struct {
 	Hinders time.Duration
 	// Lag is how far behind watches may be meanwhile, those of kubelets among them.
 	Lag time.Duration
+	// Late is how much later than asked for writes may be done that were asked for meanwhile,
+	// after their client was told of a timeout.
+	Late time.Duration
 	// Hidden, where set, is a subnet of which so many more accounts use addresses that no
 	// describe shows; fewer, where Users is negative.
 	Hidden string

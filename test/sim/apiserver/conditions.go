@@ -63,9 +63,9 @@ const (
 	unavailable // 503
 )
 
-// requestTimeout is how long an API server works on a request: k8s.io/apiserver v0.37.2,
+// RequestTimeout is how long an API server works on a request: k8s.io/apiserver v0.37.2,
 // pkg/server/config.go (RequestTimeout).
-const requestTimeout = 60 * time.Second
+const RequestTimeout = 60 * time.Second
 
 // fate is what becomes of one request.
 type fate struct {
@@ -96,7 +96,7 @@ func (l *Link) fate(t traffic) fate {
 		}
 	}
 	if f.outcome == late {
-		f.late = time.Duration(r.Int64N(int64(requestTimeout)))
+		f.late = time.Duration(r.Int64N(int64(RequestTimeout)))
 	}
 	return f
 }
