@@ -134,9 +134,9 @@ type limitKey struct{}
 // there (k8s.io/apiserver v0.37.2, pkg/endpoints/filters/request_deadline.go).
 func limitOf(ctx context.Context) time.Duration {
 	if end, bounded := ctx.Deadline(); bounded && ctx.Value(limitKey{}) != nil {
-		return min(time.Until(end), requestTimeout)
+		return min(time.Until(end), RequestTimeout)
 	}
-	return requestTimeout
+	return RequestTimeout
 }
 
 // refusal is what the server answers without looking at a request.
