@@ -54,6 +54,8 @@ type Options struct {
 	Replicas int
 	// Settings are in the ConfigMap from the beginning, beside enable-windows-ipam.
 	Settings map[string]string
+	// Before, where set, prepares the cluster before anything of Slotwise is installed.
+	Before func(context.Context, *Env) error
 	// Args are added to those of slotwise.
 	Args []string
 	// Progress, where set, is told what is being done.
@@ -113,6 +115,11 @@ func Start(ctx context.Context, o Options) (_ *Env, err error) {
 	say("building slotwise")
 	if e.binary, err = build(ctx, e.Dir); err != nil {
 		return nil, err
+	}
+	if o.Before != nil {
+		if err := o.Before(ctx, e); err != nil {
+			return nil, err
+		}
 	}
 	say("installing manifests/ and starting slotwise")
 	if err := e.newReplicas(max(1, o.Replicas)); err != nil {

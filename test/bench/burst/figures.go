@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"slotwise.dev/slotwise/test/bench/usage"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
 
@@ -25,7 +26,7 @@ type figures struct {
 
 	during, later map[string]int // EC2 calls by action, until the last pod was bound and after
 	failed        int            // EC2 calls that EC2 refused or did not answer
-	spent         usage          // until the pools had settled
+	spent         usage.CPU      // until the pools had settled
 	peak          uint64         // memory of Slotwise, in bytes
 }
 

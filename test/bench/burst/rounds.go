@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 
+	"slotwise.dev/slotwise/test/bench/usage"
 	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
 	"slotwise.dev/slotwise/test/revision"
@@ -145,7 +146,7 @@ func (b *bench) round(ctx context.Context, kind func(*corev1.Pod), pods int, int
 
 // burst creates pods as fast as it can and measures what becomes of them.
 func (b *bench) burst(ctx context.Context, kind func(*corev1.Pod), namespace string, pods int) (figures, error) {
-	before, err := b.usage()
+	before, err := usage.Look(b.Dir)
 	if err != nil {
 		return figures{}, err
 	}
@@ -166,13 +167,13 @@ func (b *bench) burst(ctx context.Context, kind func(*corev1.Pod), namespace str
 	if err := b.quiet(ctx); err != nil {
 		return figures{}, err
 	}
-	after, err := b.usage()
+	after, err := usage.Look(b.Dir)
 	if err != nil {
 		return figures{}, err
 	}
 	f := summarize(began, b.stopwatch.bound(namespace))
-	f.spent = after.minus(before)
-	if f.peak, err = b.peakMemory(); err != nil {
+	f.spent = after.Minus(before)
+	if _, f.peak, err = usage.Memory(b.Slotwise.PID()); err != nil {
 		return figures{}, err
 	}
 	f.count(b.EC2.Calls(), began.Add(f.elapsed))

@@ -81,9 +81,9 @@ func (t table) usage() {
 	for _, process := range slices.Sorted(maps.Keys(t.slotwise[0].spent)) {
 		row("CPU of "+process, func(f figures) float64 { return f.spent[process] })
 	}
-	row("CPU of all", func(f figures) float64 { return f.spent.total() })
+	row("CPU of all", func(f figures) float64 { return f.spent.Total() })
 	peak := median(t.slotwise, func(f figures) uint64 { return f.peak })
-	fmt.Fprintf(t, "peak memory of %s\t%d MiB\t\t\t\n", slotwiseProcess, peak>>20)
+	fmt.Fprintf(t, "peak memory of slotwise\t%d MiB\t\t\t\n", peak>>20)
 }
 
 // calls prints the EC2 calls by action, of each round.
