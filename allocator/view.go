@@ -74,7 +74,7 @@ func (v *view) lookup(name []byte) capacity.Room {
 	room := c.Room(available)
 	comes := false
 	switch {
-	case room.Reason == capacity.Fits && v.kept != nil && int(room.Free+room.Obtainable) <= v.kept[n]:
+	case room.Reason == capacity.Fits && v.kept != nil && c.Certain(room) <= v.kept[n]:
 		room.Reason, comes = capacity.Kept, true
 	case room.Reason != capacity.Fits && room.Reason != capacity.NotReady:
 		comes = c.Comes(available)

@@ -100,6 +100,15 @@ func (n *Node) Room(available int) Room {
 	return room
 }
 
+// Certain counts the addresses in a room that are not in doubt. While EC2 fails, a block
+// that it is tried with may not come: a pod that counts on it takes a free address instead.
+func (n *Node) Certain(room Room) int {
+	if n.Limit < Unlimited {
+		return int(room.Free)
+	}
+	return int(room.Free + room.Obtainable)
+}
+
 // Lack says why pods that wait cannot be served: Fits where all of them can.
 func (n *Node) Lack(available int) Reason {
 	if n.Remaining(available) >= 0 {

@@ -94,6 +94,17 @@ func TestFigures(t *testing.T) {
 	}
 }
 
+// What EC2 is only tried for is not set against what is kept for others.
+func TestCertain(t *testing.T) {
+	room := Room{Free: 1, Obtainable: 16}
+	for limit, want := range map[int]int{Unlimited: 17, 1: 1, 0: 1} {
+		n := ready(func(n *Node) { n.Limit = limit })
+		if got := n.Certain(room); got != want {
+			t.Errorf("Certain() = %d while EC2 is counted on for %d blocks, want %d", got, limit, want)
+		}
+	}
+}
+
 func TestComes(t *testing.T) {
 	for name, c := range map[string]struct {
 		after                        ledger.Counts

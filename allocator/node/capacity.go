@@ -21,12 +21,14 @@ func (n *Node) Foresee(ended []types.UID) capacity.Outlook {
 	now, shown := time.Now(), c.summary.Load()
 	available := c.budget.Available(c.ledger.Counts().Mode)
 	after, returned := c.ledger.After(ended)
+	room := c.claims.own.count + available + returned
 	return capacity.Outlook{
 		Read:      true,
 		Now:       shown.Remaining(available),
 		Cooling:   shown.Cooling,
 		Shown:     c.node.Shown.least(c.node.Name(), now) - c.totals.running(),
-		Remaining: after.Remaining(min(c.claims.own.count+available+returned, c.limit(now))),
+		Remaining: after.Remaining(min(room, c.limit(now))),
+		AtBest:    after.Remaining(room),
 	}
 }
 

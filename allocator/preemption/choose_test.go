@@ -22,6 +22,7 @@ type node struct {
 	name    string
 	group   pods.Group
 	outlook capacity.Outlook
+	stalled int // what EC2 would bring beside it
 }
 
 func newNode(x *pods.Index, name string, has ...pods.Pod) *node {
@@ -45,6 +46,7 @@ func (n *node) Foresee(ended []types.UID) capacity.Outlook {
 			o.Remaining++
 		}
 	}
+	o.AtBest = o.Remaining + n.stalled
 	return o
 }
 
@@ -228,6 +230,18 @@ func TestChooseAfterAnOvertakenPod(t *testing.T) {
 	n.outlook.Remaining--
 	if vain := s.Review(later); len(vain) != 1 {
 		t.Error("none ended, though there is one address for two")
+	}
+}
+
+// What EC2 fails to bring for the moment breaks no promise.
+func TestReviewWhileEC2Fails(t *testing.T) {
+	n := newNode(pods.NewIndex(), "a")
+	n.outlook.Remaining = 1
+	s := New(pendingAll)
+	s.Expect(preemptor, []Node{n}, now)
+	n.outlook.Remaining, n.stalled = 0, 16
+	if vain := s.Review(now); len(vain) > 0 {
+		t.Error("it ended")
 	}
 }
 

@@ -98,7 +98,8 @@ func (s *Nominations) Review(now time.Time) (inVain []Node) {
 // come to the node that take what was promised, as pods do that are bound past the
 // extender. Such a pod needs another victim, and none has to go in its stead for others.
 // One that is only overtaken by another nomination may wait: that pod may yet go elsewhere.
-// While a victim of its own stops it waits, too.
+// While a victim of its own stops it waits, too, and while EC2 fails to do what it may do
+// again in a moment.
 func (s *Nominations) broken(n Node) (broken []nomination) {
 	all := s.others(n, "")
 	o := n.Foresee(victims(all))
@@ -106,7 +107,7 @@ func (s *Nominations) broken(n Node) (broken []nomination) {
 		return nil
 	}
 	for _, x := range all {
-		if o.Remaining <= x.behind(all) && !x.stopping() {
+		if o.AtBest <= x.behind(all) && !x.stopping() {
 			broken = append(broken, x)
 		}
 	}

@@ -74,6 +74,7 @@ func (s *system) slack(step history.Step) time.Duration {
 // rest waits until nothing is lost, and returns what is after a while.
 func (s *system) rest(within time.Duration) (lost []witness.Violation) {
 	for end := time.Now().Add(within); ; s.sleep(s.ctx, look) {
+		s.collectOrphans()
 		lost = s.judge.AtRest(s.wanted())
 		if len(lost) == 0 {
 			s.tell("at rest")

@@ -173,6 +173,22 @@ func (s *system) sweep() {
 	s.collectOrphans()
 }
 
+// collectOrphans removes the pods whose Node has gone before they were bound to it: those of
+// a Binding that the API server has carried out late (pkg/controller/podgc/gc_controller.go
+// gcOrphaned, which never ends).
+func (s *system) collectOrphans() {
+	var orphans []*corev1.Pod
+	for _, p := range s.server.Pods().List() {
+		if p.Spec.NodeName == "" || s.machines[p.Spec.NodeName] != nil {
+			continue
+		}
+		if _, there := s.server.Nodes().Get(types.NamespacedName{Name: p.Spec.NodeName}); !there {
+			orphans = append(orphans, p)
+		}
+	}
+	s.collect(orphans)
+}
+
 // podsOn are the pods of a node.
 func (s *system) podsOn(node string) (pods []*corev1.Pod) {
 	for _, p := range s.server.Pods().List() {
