@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -130,17 +129,6 @@ func (s *system) removeNode(name string, collected time.Duration) {
 	s.deleteNode(name)
 	old := s.podsOn(name)
 	s.later(collected, func() { s.collect(old) })
-}
-
-// collectOrphans removes pods whose Node is not there, those too that were bound after it
-// had gone (controllers podgc/gc_controller.go gcOrphaned).
-func (s *system) collectOrphans() {
-	there := map[string]bool{"": true}
-	for _, n := range s.server.Nodes().List() {
-		there[n.Name] = true
-	}
-	orphans := slices.DeleteFunc(s.server.Pods().List(), func(p *corev1.Pod) bool { return there[p.Spec.NodeName] })
-	s.collect(orphans)
 }
 
 // collect removes pods whose Node has gone.
