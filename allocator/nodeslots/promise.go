@@ -16,33 +16,40 @@ import (
 // damaged or not to be trusted is no promise, but has to be taken back all the same.
 func (o *Object) Known(ctx context.Context, eni string, trust bool) []netip.Prefix {
 	o.promised.Store(true) // until it is certain that there is no list
-	if o.begin(ctx) != nil {
-		return nil
-	}
-	defer o.end()
-	o.name = o.node.Name()
 	var status v1alpha1.NodeSlotsStatus
-	var version string
+	// The turn within the pace, as in a write by the queue: in the other order each of
+	// many reads could hold the turn that a write under way waits for.
 	err := o.recorder.options.Pace.Do(ctx, func() (err error) {
-		status, version, err = o.recorder.options.Store.Read(ctx, o.name)
+		status, err = o.read(ctx)
 		return err
 	})
-	o.promised.Store(!apierrors.IsNotFound(err))
-	o.version = version
 	switch {
-	case apierrors.IsNotFound(err):
+	case apierrors.IsNotFound(err), ctx.Err() != nil:
 		return nil
 	case err != nil:
-		o.recorder.options.Log.Info("cannot read NodeSlots: free addresses cool first", "node", o.name, "error", err.Error())
+		o.recorder.options.Log.Info("cannot read NodeSlots: free addresses cool first", "node", o.node.Name(), "error", err.Error())
 		return nil
 	case status.NetworkInterface != eni || !trust:
 		return nil
 	}
 	free, err := parse(status.KnownFree)
 	if err != nil {
-		o.recorder.options.Log.Info("NodeSlots is damaged: free addresses cool first", "node", o.name, "error", err.Error())
+		o.recorder.options.Log.Info("NodeSlots is damaged: free addresses cool first", "node", o.node.Name(), "error", err.Error())
 	}
 	return free
+}
+
+// read reads the object, and what it says of a list.
+func (o *Object) read(ctx context.Context) (v1alpha1.NodeSlotsStatus, error) {
+	if err := o.begin(ctx); err != nil {
+		return v1alpha1.NodeSlotsStatus{}, err
+	}
+	defer o.end()
+	o.name = o.node.Name()
+	status, version, err := o.recorder.options.Store.Read(ctx, o.name)
+	o.promised.Store(!apierrors.IsNotFound(err))
+	o.version = version
+	return status, err
 }
 
 // parse reads a list of free addresses, or nothing of it.

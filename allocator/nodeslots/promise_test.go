@@ -3,14 +3,20 @@ package nodeslots
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/go-logr/logr/testr"
+
+	"slotwise.dev/slotwise/allocator/work"
 )
 
 func text(version int) string { return strconv.Itoa(version) }
@@ -76,6 +82,39 @@ func TestI2KnownGivesUp(t *testing.T) {
 		defer cancel()
 		if free := w.object.Known(ctx, "eni-1", true); free != nil || !w.object.Promises() {
 			t.Errorf("known are %v, promises: %t", free, w.object.Promises())
+		}
+	})
+}
+
+// Many nodes read what was left while their objects are to be written too: none waits for
+// another one for good. All of them begin when the lease is no longer late.
+func TestKnownOfManyNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, objects := newStore(), map[string]*Object{}
+		s.takes = time.Second
+		var late atomic.Bool
+		late.Store(true)
+		r := New(Options{Store: s, Pace: work.NewPace(late.Load), Log: testr.New(t),
+			Find: func(node string) *Object { return objects[node] }})
+		var reads sync.WaitGroup
+		for i := range 4 * work.Workers {
+			n := &node{name: fmt.Sprintf("win-%d", i)}
+			o := r.Object(n)
+			objects[n.name] = o
+			reads.Go(func() { o.Known(t.Context(), "eni-1", true) })
+		}
+		synctest.Wait()
+		for name := range objects {
+			r.queue.Add(name)
+		}
+		go r.Run(t.Context())
+		synctest.Wait()
+		late.Store(false)
+		reads.Wait()
+		for name, o := range objects {
+			if o.Promises() {
+				t.Errorf("%s was not read", name)
+			}
 		}
 	})
 }
