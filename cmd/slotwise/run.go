@@ -5,8 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/klog/v2"
@@ -26,6 +29,7 @@ func run(ctx context.Context, c flags) error {
 	ctrl.SetLogger(log)
 	klog.SetLogger(log)
 	log.Info("slotwise", "version", version)
+	limitMemory(log)
 
 	rc, err := ctrl.GetConfig()
 	if err != nil {
@@ -76,6 +80,15 @@ func run(ctx context.Context, c flags) error {
 		return err
 	}
 	return mgr.Start(ctx)
+}
+
+// limitMemory has the garbage collector know the container's limit, so that a large list of
+// pods at the start makes it work harder instead of having the process killed. GOMEMLIMIT
+// in the environment goes before it.
+func limitMemory(log logr.Logger) {
+	if _, err := memlimit.Set(memlimit.WithLogger(slog.New(logr.ToSlogHandler(log)))); err != nil {
+		log.Info("the container's limit of memory cannot be read: the garbage collector goes without", "error", err.Error())
+	}
 }
 
 // addLeaderLabel marks this pod while it leads, and unmarks it until then.
