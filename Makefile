@@ -14,7 +14,7 @@ NEWEST := $(shell sed -n 's,.*k8s.io/kubernetes v\(1\.[0-9]*\)\..*,\1,p' test/to
 CONTROLPLANE := etcd kube-apiserver kube-scheduler kubectl
 VERSIONS ?= $(OLDER) $(NEWEST)
 MODULES := . test/monitoring test/tools/controlplane test/tools/dev $(OLDER:%=test/tools/compat/v%)
-GENERATED = $(wildcard allocator/api/*/zz_generated.*.go manifests/base/crd/*.yaml) README.md
+GENERATED = $(wildcard allocator/api/*/zz_generated.*.go manifests/base/crd/*.yaml) manifests/monitoring/README.md
 
 ##@ Use
 
@@ -86,7 +86,7 @@ mutants: $(TOOLS)/gremlins ## Change the pure packages in small ways, and see wh
 		--invert-logical --invert-loopctrl --invert-assignments ./allocator/$$package || exit 1; done
 
 .PHONY: generate
-generate: $(TOOLS)/controller-gen ## Generate what is made from Go code: the custom resource, the table of metrics in README.md.
+generate: $(TOOLS)/controller-gen ## Generate what is made from Go code: the custom resource, the table of metrics in manifests/monitoring.
 	$(TOOLS)/controller-gen object crd paths=./allocator/api/... output:crd:dir=manifests/base/crd
 	go test ./test/metrics -run TestREADME -update
 

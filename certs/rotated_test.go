@@ -143,7 +143,7 @@ func TestRotationUnderLoad(t *testing.T) {
 			t.Fatal("no certificate after a minute")
 		}
 	}
-	if err := install(t.Context(), "webhook"); err != nil { // last, as README says
+	if err := install(t.Context(), "webhook"); err != nil { // last, as manifests/README.md says
 		t.Fatal(err)
 	}
 	eventually(t, func() error { return createWindowsPod(t.Context()) })

@@ -1,6 +1,6 @@
 // Package metrics holds what is said of Slotwise's metrics against the code that
-// makes them: the table in README.md, which is generated here, and the alerts and
-// the dashboard of manifests/monitoring.
+// makes them: the table in the README.md of manifests/monitoring, which is generated
+// here, and the alerts and the dashboard beside it. And the alerts against their runbooks.
 //
 // Only tests come in.
 package metrics

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
 	"slotwise.dev/slotwise/manifests"
@@ -68,17 +69,60 @@ func TestMonitoring(t *testing.T) {
 	}
 }
 
-// expressions are all that monitoring asks of Prometheus, by where.
-func expressions(t *testing.T) map[string]string {
+// TestRunbooks: each alert leads to a section of README.md under its name, and none of
+// these is about an alert that is no more.
+func TestRunbooks(t *testing.T) {
+	text, err := manifests.File("monitoring/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sections, there := strings.Cut(string(text), "\n## Alerts\n")
+	if !there {
+		t.Fatal("README.md has no section Alerts")
+	}
+	var headings []string
+	for _, h := range heading.FindAllStringSubmatch(sections, -1) {
+		headings = append(headings, h[1])
+	}
+	var names []string
+	for _, a := range alerts(t) {
+		names = append(names, a.Alert)
+		want := "manifests/monitoring/README.md#" + strings.ToLower(a.Alert)
+		if got := a.Annotations["runbook_url"]; got != want {
+			t.Errorf("%s: runbook_url is %q, want %q", a.Alert, got, want)
+		}
+	}
+	if diff := cmp.Diff(names, headings); diff != "" {
+		t.Errorf("README.md has no section for an alert (-), or one without an alert (+):\n%s", diff)
+	}
+}
+
+var heading = regexp.MustCompile(`(?m)^### (.*)$`)
+
+// alert is as rules.yaml has it.
+type alert struct {
+	Alert, Expr string
+	Annotations map[string]string
+}
+
+// alerts are those of rules.yaml, as they stand there.
+func alerts(t *testing.T) (all []alert) {
 	t.Helper()
 	var rules struct {
 		Spec struct {
-			Groups []struct {
-				Rules []struct{ Alert, Expr string }
-			}
+			Groups []struct{ Rules []alert }
 		}
 	}
 	read(t, "monitoring/rules.yaml", &rules)
+	for _, g := range rules.Spec.Groups {
+		all = append(all, g.Rules...)
+	}
+	return all
+}
+
+// expressions are all that monitoring asks of Prometheus, by where.
+func expressions(t *testing.T) map[string]string {
+	t.Helper()
 	var dashboard struct {
 		Panels []struct {
 			Type, Title string
@@ -88,10 +132,8 @@ func expressions(t *testing.T) map[string]string {
 	read(t, "monitoring/dashboard.json", &dashboard)
 
 	all := map[string]string{}
-	for _, g := range rules.Spec.Groups {
-		for _, r := range g.Rules {
-			all["alert "+r.Alert] = r.Expr
-		}
+	for _, a := range alerts(t) {
+		all["alert "+a.Alert] = a.Expr
 	}
 	for _, p := range dashboard.Panels {
 		if p.Type != "row" && len(p.Targets) == 0 {

@@ -10,9 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write the table into README.md")
+var update = flag.Bool("update", false, "write the table into manifests/monitoring/README.md")
 
-const readme = "../../README.md"
+const readme = "../../manifests/monitoring/README.md"
 
 // What the table stands between.
 const (
@@ -20,7 +20,7 @@ const (
 	end   = "<!-- metrics end -->\n"
 )
 
-// TestREADME: the table of metrics in README.md is what the code says.
+// TestREADME: the table of metrics in manifests/monitoring/README.md is what the code says.
 func TestREADME(t *testing.T) {
 	text, err := os.ReadFile(readme)
 	if err != nil {
@@ -39,7 +39,7 @@ func TestREADME(t *testing.T) {
 		return
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the table in README.md is not what the code says; `make generate` writes it (-want +got):\n%s", diff)
+		t.Errorf("the table in %s is not what the code says; `make generate` writes it (-want +got):\n%s", readme, diff)
 	}
 }
 

@@ -227,11 +227,11 @@ func load(changed map[string]string) string {
 	return fmt.Sprintf("load 1m\n  %s\n", strings.Join(lines, "\n  "))
 }
 
-// readable: an alert says what is wrong and what to do, and its templates have found
-// what they show.
+// readable: an alert says what is wrong, what to do and where more of that stands, and its
+// templates have found what they show.
 func readable(t *testing.T, a *rules.Alert) {
 	t.Helper()
-	for _, name := range []string{"summary", "description"} {
+	for _, name := range []string{"summary", "description", "runbook_url"} {
 		text := a.Annotations.Get(name)
 		if text == "" || strings.Contains(text, "<error") || strings.Contains(text, "<no value>") {
 			t.Errorf("%s: the %s is %q", a.Labels.Get(labels.AlertName), name, text)

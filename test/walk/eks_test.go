@@ -19,7 +19,7 @@ import (
 
 const eksScheduler = "slotwise-scheduler"
 
-// TestEKS walks through README.md on a cluster with AWS's managed controller: take
+// TestEKS walks through the guide on a cluster with AWS's managed controller: take
 // over, and hand back. As long as AWS's controller is on, Slotwise may be there or
 // not: no pod is refused or changed.
 func TestEKS(t *testing.T) {

@@ -1,6 +1,6 @@
-// Package walk installs Slotwise as README.md says, by its very commands, with the
-// real kubectl and from an empty cluster, uses it, and uninstalls it; and checks that
-// README.md leaves no message of Slotwise unexplained.
+// Package walk installs Slotwise as manifests/README.md says, by its very commands, with
+// the real kubectl and from an empty cluster, uses it, and uninstalls it; and checks that
+// manifests/monitoring/README.md leaves no message of Slotwise unexplained.
 //
 // Only tests come in.
 package walk
@@ -29,25 +29,43 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func readme(t *testing.T) string {
+// guide has the commands that are carried out here.
+const guide = "manifests/README.md"
+
+func document(t *testing.T, file string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	text, err := os.ReadFile(filepath.Join(root, file))
 	check.Must(t, err)
 	return string(text)
 }
 
-// block finds the commands in README.md that are marked with a name:
+// mark is how commands are marked with a name:
 //
 //	<!-- walk: name -->
 //	```sh
+var mark = regexp.MustCompile("(?s)<!-- walk: ([^\n]*) -->\\s*```sh\n(.*?)```")
+
+// blocks are the commands in a document that are marked, by name.
+func blocks(t *testing.T, file string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, found := range mark.FindAllStringSubmatch(document(t, file), -1) {
+		if _, twice := all[found[1]]; twice {
+			t.Fatalf("%s has two blocks of commands marked %q", file, found[1])
+		}
+		all[found[1]] = found[2]
+	}
+	return all
+}
+
+// block finds the commands in the guide that are marked with a name.
 func block(t *testing.T, name string) string {
 	t.Helper()
-	marked := regexp.MustCompile("(?s)<!-- walk: " + regexp.QuoteMeta(name) + " -->\\s*```sh\n(.*?)```")
-	found := marked.FindStringSubmatch(readme(t))
-	if found == nil {
-		t.Fatalf("README.md has no commands marked %q", name)
+	commands, there := blocks(t, guide)[name]
+	if !there {
+		t.Fatalf("%s has no commands marked %q", guide, name)
 	}
-	return found[1]
+	return commands
 }
 
 // complaint is what kubectl says when it fails.

@@ -10,11 +10,14 @@ import (
 	"slotwise.dev/slotwise/test/check"
 )
 
-// TestTroubleshooting: README.md has every text by which Slotwise says that
+// handbook is for whoever meets a message of Slotwise.
+const handbook = "manifests/monitoring/README.md"
+
+// TestTroubleshooting: the handbook has every text by which Slotwise says that
 // something is wrong, so that whoever searches for it finds what to do. Of texts with
 // a fix after a colon it has at least one of the two parts.
 func TestTroubleshooting(t *testing.T) {
-	text := strings.Join(strings.Fields(readme(t)), " ")
+	text := strings.Join(strings.Fields(document(t, handbook)), " ")
 	for name, c := range map[string]struct {
 		file    string
 		pattern string // with the text as its group
@@ -25,6 +28,7 @@ func TestTroubleshooting(t *testing.T) {
 		"binds overtaken":      {"allocator/pods/attempt.go", `Err\w+\s+= errors.New\("(.*)"\)`},
 		"writes":               {"allocator/kube/kube.go", `Err\w+\s+= errors.New\("(.*)"\)`},
 		"bind as a request":    {"extender/bind.go", `errors.New\("(.*)"\)`},
+		"filters of a sample":  {"extender/filter.go", `errors.New\("(.*)"\)`},
 		"filter as a request":  {"extender/request.go", `errors.New\("(the request .*)"`},
 		"pods in requests":     {"extender/pod.go", `errors.New\("(a pod .*)"`},
 		"standbys":             {"extender/handler.go", `errors.New\("(.*)"`},
@@ -41,7 +45,7 @@ func TestTroubleshooting(t *testing.T) {
 			}
 			for _, f := range found {
 				if !mentions(text, f[1]) {
-					t.Errorf("README.md does not mention %q of %s", f[1], c.file)
+					t.Errorf("%s does not mention %q of %s", handbook, f[1], c.file)
 				}
 			}
 		})

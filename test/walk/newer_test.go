@@ -14,7 +14,7 @@ import (
 	"slotwise.dev/slotwise/test/controlplane"
 )
 
-// TestNewerScheduler: one that is newer than the cluster never gets ready, as README.md
+// TestNewerScheduler: one that is newer than the cluster never gets ready, as the guide
 // says; not for want of rights, but of API versions.
 func TestNewerScheduler(t *testing.T) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {

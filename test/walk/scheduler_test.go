@@ -16,7 +16,7 @@ import (
 )
 
 // startScheduler starts the cluster's kube-scheduler with the configuration that is
-// shipped and the files that README.md has an administrator copy.
+// shipped and the files that the guide has an administrator copy.
 func (c *cluster) startScheduler(t *testing.T, sh shell) *controlplane.Process {
 	t.Helper()
 	check.Must(t, c.copyCertificate(t.Context(), t, sh))
@@ -96,7 +96,7 @@ func (c *cluster) minor(t *testing.T) uint {
 	return v.Minor()
 }
 
-// skipBefore131 skips on a Kubernetes for which README.md does not promise the overlay
+// skipBefore131 skips on a Kubernetes for which the guide does not promise the overlay
 // eks, after a look at whether it must: a second scheduler would never be ready there.
 func (c *cluster) skipBefore131(t *testing.T) {
 	t.Helper()
@@ -105,7 +105,7 @@ func (c *cluster) skipBefore131(t *testing.T) {
 	}
 	_, err := c.StartScheduler(t.Context(), controlplane.Scheduler{Name: "second"})
 	if err == nil {
-		t.Fatal("README.md says that kube-scheduler has /readyz since 1.31; this one has it, too")
+		t.Fatal(guide + " says that kube-scheduler has /readyz since 1.31; this one has it, too")
 	}
 	t.Skip("the overlay eks wants 1.31:", err)
 }

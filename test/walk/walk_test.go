@@ -19,7 +19,7 @@ import (
 	"slotwise.dev/slotwise/test/testenv"
 )
 
-// TestSelfManaged walks through README.md on an empty self-managed cluster: install,
+// TestSelfManaged walks through the guide on an empty self-managed cluster: install,
 // a Windows pod, the switch to prefixes, uninstall.
 func TestSelfManaged(t *testing.T) {
 	const node, slots = "win-1", 14 // a t3.xlarge's

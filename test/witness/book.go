@@ -234,8 +234,8 @@ func (b book) pool() (wrong []flaw) {
 	return wrong
 }
 
-// target is how many blocks the warm pool asks for; see "Warm pool rules" in the
-// README. It asks for none that the kubelet could never use.
+// target is how many blocks the warm pool asks for; see "Configuration" in
+// manifests/README.md. It asks for none that the kubelet could never use.
 func (b book) target() int {
 	_, held := b.occupied()
 	if !b.prefixes {

@@ -15,7 +15,7 @@ const (
 	// somebody else has set is right again.
 	repair = 10 * time.Second
 	// kubeletLag is how far behind its watch of its Node a kubelet may be when it admits a
-	// pod. The README says so.
+	// pod. README.md of allocator says so.
 	kubeletLag = 2 * time.Second
 	// takeover is how long it may take until somebody leads again after a leader came to
 	// harm: a lease, a try for it, and the reading of the state.

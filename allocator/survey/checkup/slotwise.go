@@ -46,7 +46,7 @@ func replicas(ctx context.Context, in Inputs) (Finding, error) {
 	err := in.Kube.Get(ctx, client.ObjectKey{Namespace: in.Namespace, Name: deployment}, &d)
 	switch {
 	case apierrors.IsNotFound(err):
-		return bad("install it as README.md says, or look with --pre; name its namespace with --namespace", notInstalled)
+		return bad("install it as manifests/README.md says, or look with --pre; name its namespace with --namespace", notInstalled)
 	case err != nil:
 		return Finding{}, err
 	case d.Status.AvailableReplicas == 0:
