@@ -1,6 +1,8 @@
 # Needs Go, git, a C compiler and make. All else is built from Go modules.
 .DEFAULT_GOAL := help
 
+comma := ,
+
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 IMAGE ?= slotwise
 PLATFORMS ?=
@@ -49,9 +51,10 @@ test: tools ## Run all tests, on a local control plane. TESTFLAGS= says less.
 	cd test/tools/controlplane && go test -count=1 -trimpath $(TESTFLAGS) ./kubelets
 
 .PHONY: bench
-bench: tools ## Measure the extender, the core, and a burst of 1,000 pods. Wants a quiet machine.
+bench: tools ## Measure the extender, the core, a burst, and clusters of NODES=20,500 beside the scheduler alone. Wants a quiet machine.
 	go test -run '^$$' -bench . ./extender ./allocator/...
 	go run ./test/bench/burst
+	go run ./test/bench/size --nodes $(or $(NODES),20$(comma)500)
 
 .PHONY: chaos
 chaos: tools ## Let everything fail, and see that no promise is broken. DURATION=5m, SEED=n to do the same again.

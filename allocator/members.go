@@ -33,7 +33,7 @@ func (a *Allocator) replace(n *node.Node, why string) {
 
 // tellElection has all Nodes of an instance show what follows from an election.
 func (a *Allocator) tellElection(n *node.Node) {
-	n.Refresh() // what counts on a node is what it asks for there
+	n.Apply() // what counts on a node is what it asks for there
 	names := n.ID.Names()
 	a.advertiser.Changed(names.Offers, true)
 	a.recorder.Changed(names.Offers)

@@ -14,6 +14,7 @@ import (
 	"slotwise.dev/slotwise/allocator/node"
 	"slotwise.dev/slotwise/allocator/nodeslots"
 	"slotwise.dev/slotwise/allocator/pods"
+	"slotwise.dev/slotwise/allocator/settings"
 )
 
 // Member is a Node object of the cluster. Several may name one EC2 instance: a kubelet
@@ -25,6 +26,7 @@ type Member struct {
 	Ready    bool   // its kubelet reports
 	Created  time.Time
 	MaxPods  int // that its kubelet runs, pods on the host's network included; 0: not known
+	Mode     settings.Choice
 }
 
 // registry knows which Node is which ledger.
@@ -285,7 +287,7 @@ func (h *handle) elect() (changed bool) {
 			strings.Compare(x.Name, y.Name),
 		)
 	})
-	names := node.Names{Offers: best.Name, MaxPods: best.MaxPods}
+	names := node.Names{Offers: best.Name, MaxPods: best.MaxPods, Mode: best.Mode}
 	for name := range h.members {
 		if name != best.Name {
 			names.Others = append(names.Others, name)

@@ -17,8 +17,10 @@ import (
 	"slotwise.dev/slotwise/allocator/capacity"
 	"slotwise.dev/slotwise/allocator/cloud"
 	"slotwise.dev/slotwise/allocator/events"
+	"slotwise.dev/slotwise/allocator/ledger"
 	"slotwise.dev/slotwise/allocator/node"
 	"slotwise.dev/slotwise/allocator/policy"
+	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/allocator/vpc"
 	"slotwise.dev/slotwise/test/ec2sim"
 )
@@ -237,6 +239,40 @@ func TestI3ReplaceOfANodeThatGoes(t *testing.T) {
 			t.Error("a worker runs for a node that is no more")
 		}
 	})
+}
+
+// A node's label chooses its mode over the ConfigMap, until it is taken off, and where
+// Slotwise gives the addresses.
+func TestModeOfALabel(t *testing.T) {
+	for name, c := range map[string]struct {
+		policy          policy.Policy
+		labelled, after ledger.Kind
+	}{
+		"manage":  {policy.Manage(), ledger.SecondaryIP, ledger.Prefix},
+		"observe": {policy.Observe(time.Minute), ledger.Prefix, ledger.Prefix},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, c.policy)
+				t.Cleanup(func() { time.Sleep(2 * time.Minute) })
+				f.instance(t, "i-1", "two.slots", "win-1")
+				m := Member{Name: "win-1", Instance: "i-1", Ready: true, Created: registered}
+				m.Mode = settings.Choice{Made: true, Mode: ledger.SecondaryIP}
+				f.AddNode(m)
+				f.begin(t.Context())
+				time.Sleep(time.Minute)
+				mode := func() ledger.Kind { x, _ := f.nodes.find("win-1").Capacity(); return x.Mode }
+				if got := mode(); got != c.labelled {
+					t.Errorf("with the label it is %s, want %s", got, c.labelled)
+				}
+				m.Mode = settings.Choice{}
+				f.AddNode(m)
+				if got := mode(); got != c.after {
+					t.Errorf("without it, it is %s, want %s", got, c.after)
+				}
+			})
+		})
+	}
 }
 
 // Nodes are found under each of their names alone.

@@ -12,6 +12,10 @@ func unmanaged(r events.Reporter, node string, why error) {
 	r.Warn(events.Node(node), events.ReasonUnmanaged, events.ActionDiscover, "Slotwise gives no addresses on this node: "+why.Error())
 }
 
+func unreadMode(r events.Reporter, node string, why error) {
+	r.Warn(events.Node(node), events.ReasonInvalidSetting, events.ActionConfigure, why.Error())
+}
+
 func otherAllocator(r events.Reporter, o *config.OtherAllocator) {
 	r.Warn(o.Object, events.ReasonOtherController, events.ActionConfigure, o.Why)
 }

@@ -15,6 +15,7 @@ import (
 	"slotwise.dev/slotwise/allocator"
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
 	"slotwise.dev/slotwise/allocator/events"
+	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/allocator/vpc"
 )
 
@@ -59,10 +60,14 @@ func (c *Nodes) follow(n *corev1.Node) {
 		unmanaged(c.Events, n.Name, err)
 		return
 	}
+	mode, err := settings.ChoiceOf(n.Labels)
+	if err != nil {
+		unreadMode(c.Events, n.Name, err)
+	}
 	maxPods := n.Status.Allocatable[corev1.ResourcePods]
 	c.Fleet.AddNode(allocator.Member{
 		Name: n.Name, Instance: instance, Ready: isReady(n), Created: n.CreationTimestamp.Time,
-		MaxPods: int(maxPods.Value()),
+		MaxPods: int(maxPods.Value()), Mode: mode,
 	})
 	c.Fleet.NodeSeen(n)
 }

@@ -19,6 +19,8 @@ import (
 
 	"slotwise.dev/slotwise/allocator"
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
+	"slotwise.dev/slotwise/allocator/ledger"
+	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/allocator/vpc"
 )
 
@@ -67,6 +69,10 @@ func TestNodes(t *testing.T) {
 			node: windowsNode("win-1", providerID, func(*corev1.Node) {}),
 			told: followed, members: []allocator.Member{member},
 		},
+		"one with a mode of its own": {
+			node: windowsNode("win-1", providerID, func(n *corev1.Node) { n.Labels = map[string]string{settings.LabelMode: "prefix"} }),
+			told: followed, members: with(func(m *allocator.Member) { m.Mode = settings.Choice{Made: true, Mode: ledger.Prefix} }),
+		},
 		"its kubelet is not ready": {
 			node: windowsNode("win-1", providerID, func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionFalse }),
 			told: followed, members: with(func(m *allocator.Member) { m.Ready = false }),
@@ -112,6 +118,23 @@ func TestNodes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUnreadMode: a label that cannot be read is told, and the node is managed all the same.
+func TestUnreadMode(t *testing.T) {
+	var f fleet
+	var r recorder
+	node := windowsNode("win-1", providerID, func(n *corev1.Node) { n.Labels = map[string]string{settings.LabelMode: "both"} })
+	nodes := Nodes{Reader: fake.NewClientBuilder().WithObjects(node).Build(), Fleet: &f, Events: r.reporter(), Log: logr.Discard()}
+	if _, err := nodes.Reconcile(t.Context(), named("win-1")); err != nil {
+		t.Fatal(err)
+	}
+	f.want(t, "add win-1", "seen win-1")
+	r.want(t, event{
+		On:   corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: "win-1", UID: "win-1"},
+		Type: corev1.EventTypeWarning, Reason: "InvalidSetting", Action: "Configure",
+		Note: `label slotwise.dev/mode: "both" is neither "prefix" nor "secondary-ip"; the mode of the ConfigMap holds on this node`,
+	})
 }
 
 // TestNodesUnread: a Node that could not be read is not one that is gone.

@@ -4,19 +4,22 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"slotwise.dev/slotwise/allocator/settings"
 )
 
-// Names are the Nodes of one instance: the one that offers its capacity, and the others,
-// which offer none.
+// Names are the Nodes of one instance: the one that offers its capacity, with what it says
+// of it, and the others, which offer none.
 type Names struct {
 	Offers  string
 	MaxPods int // of its kubelet, pods on the host's network included; 0: not known
+	Mode    settings.Choice
 	Others  []string
 }
 
 // Equal says that two are the same.
 func (n Names) Equal(o Names) bool {
-	return n.Offers == o.Offers && n.MaxPods == o.MaxPods && slices.Equal(n.Others, o.Others)
+	return n.Offers == o.Offers && n.MaxPods == o.MaxPods && n.Mode == o.Mode && slices.Equal(n.Others, o.Others)
 }
 
 // Identity is what a node is called. It is safe for concurrent use.

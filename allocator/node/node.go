@@ -79,10 +79,13 @@ func (n *Node) due(now time.Time) bool {
 }
 
 // Apply takes in the mode that users want, as far as the instance can: prefixes need
-// Nitro.
+// Nitro. Another allocator that gives the addresses knows no label of a node.
 func (n *Node) Apply() {
 	n.core.update(func(s *state, now time.Time) {
 		mode := n.core.shared.Settings().Mode
+		if s.policy.Gives() {
+			mode = n.ID.Names().Mode.Or(mode)
+		}
 		if s.budget != nil && mode == ledger.Prefix && !s.nitro {
 			mode = ledger.SecondaryIP
 			s.tell(notNitro(n.Name()))

@@ -34,7 +34,9 @@ func (n *Node) Status(still time.Duration) (x v1alpha1.NodeSlotsStatus, wait tim
 		Remaining:        int32(max(0, shown.Remaining(available))),
 		Usable:           int32(shown.Usable(available)),
 	}
-	if !core.shared.Gate.On() || !core.policy.Gives() {
+	gives := core.shared.Gate.On() && core.policy.Gives()
+	x.Conditions = conditions(x, gives, shown.Open > shown.Claimed && available == 0)
+	if !gives {
 		return x, 0, true // others may give what is free
 	}
 	_, binding := core.pods.Load(n.Name())

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-logr/logr/testr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
@@ -214,6 +215,8 @@ type node struct {
 	free  []string
 	inUse int
 	given time.Time // when an address was given last
+
+	converged metav1.ConditionStatus // empty: it has no conditions
 }
 
 func (n *node) Name() string {
@@ -237,6 +240,9 @@ func (n *node) status(still time.Duration) (s v1alpha1.NodeSlotsStatus, wait tim
 		return s, 0, false
 	}
 	s = v1alpha1.NodeSlotsStatus{NetworkInterface: "eni-1", InUse: int32(n.inUse)}
+	if n.converged != "" {
+		s.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionConverged, Status: n.converged}}
+	}
 	if wait = time.Until(n.given.Add(still)); wait > 0 {
 		return s, wait, true
 	}

@@ -3,9 +3,13 @@ package nodeslots
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"slotwise.dev/slotwise/allocator/api/v1alpha1"
 )
@@ -26,6 +30,7 @@ type Object struct {
 	name    string        // that of the Node that offered the capacity when it was written last; empty: none did
 	version string        // resourceVersion as it was read or written last; empty: not known
 	last    v1alpha1.NodeSlotsStatus
+	shown   []metav1.Condition // the conditions that were read or written last
 }
 
 // begin waits for the turn to write. That is a channel and no mutex, since it is held over
@@ -54,9 +59,23 @@ func (o *Object) follow(ctx context.Context) error {
 			return fmt.Errorf("delete NodeSlots %s: %w", o.name, err)
 		}
 	}
-	o.name, o.version, o.last = name, "", v1alpha1.NodeSlotsStatus{}
+	o.name, o.version, o.last, o.shown = name, "", v1alpha1.NodeSlotsStatus{}, nil
 	o.promised.Store(true)
 	return nil
+}
+
+// dated gives conditions the time since when each is as it is: that which it had when it was
+// read or written last, else now. Caller has the turn.
+func (o *Object) dated(conditions []metav1.Condition) []metav1.Condition {
+	dated := slices.Clone(conditions)
+	for i := range dated {
+		c := &dated[i]
+		c.LastTransitionTime = metav1.NewTime(time.Now().Truncate(time.Second)) // as the API server keeps it
+		if before := meta.FindStatusCondition(o.shown, c.Type); before != nil && before.Status == c.Status {
+			c.LastTransitionTime = before.LastTransitionTime
+		}
+	}
+	return dated
 }
 
 // put writes the status, which may take as long as writeLimit. Caller has the turn.
@@ -71,7 +90,7 @@ func (o *Object) put(ctx context.Context, status v1alpha1.NodeSlotsStatus) error
 	if err != nil {
 		return err // the list may stand by now, or still: promised is left as it is
 	}
-	o.version, o.last = version, status
+	o.version, o.last, o.shown = version, status, status.Conditions
 	o.promised.Store(len(status.KnownFree) > 0)
 	return nil
 }

@@ -48,7 +48,7 @@ func (o *Object) read(ctx context.Context) (v1alpha1.NodeSlotsStatus, error) {
 	o.name = o.node.Name()
 	status, version, err := o.recorder.options.Store.Read(ctx, o.name)
 	o.promised.Store(!apierrors.IsNotFound(err))
-	o.version = version
+	o.version, o.shown = version, status.Conditions
 	return status, err
 }
 
@@ -85,7 +85,7 @@ func (o *Object) TakeBack(ctx context.Context) error {
 		return err
 	}
 	status, _, _ := o.node.Status(stillness)
-	status.KnownFree = nil
+	status.Conditions, status.KnownFree = o.dated(status.Conditions), nil
 	if err := o.put(ctx, status); err != nil {
 		return fmt.Errorf("take back the list of free addresses in NodeSlots %s: %w", o.name, err)
 	}
@@ -97,6 +97,7 @@ func (o *Object) TakeBack(ctx context.Context) error {
 func (o *Object) promise(still time.Duration) (status v1alpha1.NodeSlotsStatus, wait time.Duration, ready bool) {
 	stood := o.promised.Swap(true) // first: who takes an address after the look at them sees it
 	status, wait, ready = o.node.Status(still)
+	status.Conditions = o.dated(status.Conditions)
 	if len(status.KnownFree) == 0 {
 		o.promised.Store(stood)
 	}

@@ -2,9 +2,12 @@ package nodeslots
 
 import (
 	"context"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // How the object follows the node. Each case begins at second ten, with both addresses
@@ -274,6 +277,44 @@ func TestCloseIsBounded(t *testing.T) {
 		w.Close(ctx, []*Object{w.object, w.Object(w.node)})
 		if took := time.Since(start); took != 3*time.Second {
 			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// A condition has the time since when it is as it is, whoever writes it: a bind, the queue, or
+// the next leader.
+func TestConditionsAreDated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.node.converged = metav1.ConditionFalse
+		since := func() float64 {
+			o, _ := w.of("win-1")
+			if len(o.status.Conditions) != 1 {
+				t.Fatalf("the conditions are %+v", o.status.Conditions)
+			}
+			return o.status.Conditions[0].LastTransitionTime.Sub(w.start).Seconds()
+		}
+		for _, step := range []struct {
+			what string
+			do   func()
+			want float64 // seconds
+		}{
+			{"first written", func() {}, 1},
+			{"other figures", func() { w.node.set(func() { w.node.inUse = 1 }) }, 1},
+			{"a bind", func() { _, _ = w.bind(w.ctx) }, 1},
+			{"the next leader, other figures", func() {
+				w.object = w.Object(w.node)
+				w.object.Known(w.ctx, "eni-1", true)
+				w.node.set(func() { w.node.inUse = 3 })
+			}, 1},
+			{"another status", func() { w.node.set(func() { w.node.converged = metav1.ConditionTrue }) }, 41},
+		} {
+			step.do()
+			w.Changed("win-1")
+			w.until(math.Ceil(time.Since(w.start).Seconds()/10)*10 + 10)
+			if got := since(); got != step.want {
+				t.Errorf("%s: it is so since second %v, want %v", step.what, got, step.want)
+			}
 		}
 	})
 }

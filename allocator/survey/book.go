@@ -11,6 +11,7 @@ import (
 
 	"slotwise.dev/slotwise/allocator/capacity"
 	"slotwise.dev/slotwise/allocator/ledger"
+	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/allocator/vpc"
 )
 
@@ -20,6 +21,7 @@ type book struct {
 	pods   []Pod
 	onHost int
 	nitro  bool
+	mode   settings.Choice // of its label
 
 	ledger *ledger.Ledger // nil: the node could not be looked at
 	counts ledger.Counts
@@ -35,6 +37,7 @@ func open(n *corev1.Node, byInstance map[string][]*corev1.Node, o Objects, shown
 		Name: n.Name, Group: group(n), Type: n.Labels[corev1.LabelInstanceTypeStable],
 		MaxPods: int(n.Status.Allocatable.Pods().Value()),
 	}}
+	b.mode, _ = settings.ChoiceOf(n.Labels) // a slip leaves it to the ConfigMap, as in the allocator
 	if total, shows := n.Status.Allocatable[vpc.Resource]; shows {
 		b.shown.Advertised = new(int(total.Value()))
 	}
@@ -91,7 +94,7 @@ func (b *book) find(n *corev1.Node, shown Shown) error {
 // fill enters blocks and pods into a ledger, as mode observe does: what is on the
 // interface and in nobody's hands could be given at once, unless its pod was seen to end.
 func (b *book) fill(o Objects, shown Shown, now time.Time) {
-	mode := o.Settings.Mode
+	mode := b.mode.Or(o.Settings.Mode)
 	if !b.nitro {
 		mode = ledger.SecondaryIP // only Nitro instances take prefixes
 	}

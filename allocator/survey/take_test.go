@@ -15,6 +15,7 @@ import (
 
 	"slotwise.dev/slotwise/allocator/cloud"
 	"slotwise.dev/slotwise/allocator/ledger"
+	"slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/allocator/subnet"
 )
 
@@ -33,6 +34,10 @@ func TestFigures(t *testing.T) {
 		}, figures{Promised: 14, There: 14}},
 		"and after it": {ledger.Prefix, func(w *world) {
 			w.node("a", 10, 1)
+			w.run("a", 10)
+		}, figures{Promised: 224, There: 74, Gap: 150, Hang: 150}},
+		"its label chose the other mode": {ledger.SecondaryIP, func(w *world) {
+			w.node("a", 10, 1).Labels[settings.LabelMode] = "prefix"
 			w.run("a", 10)
 		}, figures{Promised: 224, There: 74, Gap: 150, Hang: 150}},
 		"max-pods stops some": {ledger.Prefix, func(w *world) {

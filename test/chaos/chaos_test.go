@@ -13,7 +13,7 @@ import (
 func TestI1I2I3I4I5I6I7I8I9I10Chaos(t *testing.T) {
 	controlplane.Quiet()
 	o := options{
-		duration: time.Minute,
+		duration: 30 * time.Second,
 		seed:     8,
 		nodes:    20,
 		lease:    6 * time.Second,

@@ -3,10 +3,14 @@ package faults
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
 
 	"k8s.io/apimachinery/pkg/util/rand"
 
 	"slotwise.dev/slotwise/allocator/capacity"
+	slotwisesettings "slotwise.dev/slotwise/allocator/settings"
 	"slotwise.dev/slotwise/test/controlplane"
 	"slotwise.dev/slotwise/test/ec2sim"
 	"slotwise.dev/slotwise/test/testenv"
@@ -92,4 +96,34 @@ func (h *harness) awaitRemaining(n node, want int) {
 func (h *harness) eni(n node) ec2sim.Interface {
 	i, _ := h.ec2.Interface(n.eni)
 	return i
+}
+
+// TestModeOfALabel switches one of two nodes by its label, with pods running, and back. The
+// other one stays with the ConfigMap's mode.
+func TestModeOfALabel(t *testing.T) {
+	t.Parallel()
+	h := start(t, secondaryMode)
+	labelled, other := h.node(fiveSlots), h.node(fiveSlots)
+	h.bound(2, labelled)
+
+	ofPrefix := func(n node) bool {
+		a := h.address(h.bound(1, n)[0])
+		return slices.ContainsFunc(h.eni(n).Prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
+	}
+	for _, step := range []struct{ value, mode string }{{`"prefix"`, "prefix"}, {"null", "secondary-ip"}} {
+		h.must(h.patchNode(labelled, fmt.Sprintf(`{"metadata":{"labels":{%q:%s}}}`, slotwisesettings.LabelMode, step.value)))
+		h.await(labelled.name+" is in mode "+step.mode, func() error {
+			shown, err := h.slots(labelled)
+			if err == nil && shown.Mode != step.mode {
+				err = fmt.Errorf("it is in mode %s", shown.Mode)
+			}
+			return err
+		})
+		if got := ofPrefix(labelled); got != (step.mode == "prefix") {
+			t.Errorf("label %s: the address of a new pod is out of a prefix: %t", step.value, got)
+		}
+		if ofPrefix(other) {
+			t.Errorf("label %s on the other node: the address of a new pod is out of a prefix", step.value)
+		}
+	}
 }

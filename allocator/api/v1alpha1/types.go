@@ -17,6 +17,10 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Cooling",type=integer,JSONPath=`.status.cooling`
 // +kubebuilder:printcolumn:name="Remaining",type=integer,JSONPath=`.status.remaining`
 // +kubebuilder:printcolumn:name="Usable",type=integer,JSONPath=`.status.usable`
+// +kubebuilder:printcolumn:name="Waiting",type=integer,JSONPath=`.status.waiting`,priority=1
+// +kubebuilder:printcolumn:name="Converged",type=string,JSONPath=`.status.conditions[?(@.type=="Converged")].status`,priority=1
+// +kubebuilder:printcolumn:name="Subnet",type=string,JSONPath=`.status.subnet`,priority=1
+// +kubebuilder:printcolumn:name="Interface",type=string,JSONPath=`.status.networkInterface`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type NodeSlots struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -68,6 +72,13 @@ type NodeSlotsStatus struct {
 	// most (max-pods, 110 unless it is told otherwise), whatever addresses there are.
 	Usable int32 `json:"usable"`
 
+	// Conditions say in words what the figures mean: Ready, Converged, SubnetExhausted
+	// and MaxPodsLimited.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
 	// KnownFree are the addresses, as CIDR blocks, that no pod has and none gets
 	// before this list was taken back. After a crash these alone need no cooldown.
 	// It is empty while pods come and go.
@@ -75,6 +86,20 @@ type NodeSlotsStatus struct {
 	// +listType=atomic
 	KnownFree []string `json:"knownFree"`
 }
+
+// The types of NodeSlotsStatus.Conditions.
+const (
+	// ConditionReady says that Slotwise gives addresses on the node.
+	ConditionReady = "Ready"
+	// ConditionConverged says that all slots in use have what the mode gives: none is left
+	// of a switch.
+	ConditionConverged = "Converged"
+	// ConditionSubnetExhausted says that slots are empty for which the subnet has nothing.
+	ConditionSubnetExhausted = "SubnetExhausted"
+	// ConditionMaxPodsLimited says that the kubelet's max-pods, and no lack of addresses,
+	// is what limits the node.
+	ConditionMaxPodsLimited = "MaxPodsLimited"
+)
 
 // NodeSlotsList is a list of NodeSlots.
 //

@@ -3,15 +3,18 @@ package access
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	"golang.org/x/time/rate"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -24,6 +27,14 @@ const (
 	looksAtOnce    = 10
 )
 
+// Whom the API server has let in is let in again without asking, so that others' bogus
+// tokens, which use up the looks, do not turn a scraper away that comes once a minute. A
+// token that is revoked works for as long.
+const (
+	admittedFor = 2 * time.Minute
+	admittedMax = 64
+)
+
 // gate lets those read metrics whose bearer token the API server knows
 // (TokenReview), and who may get the path (SubjectAccessReview), as any server of
 // Kubernetes does.
@@ -32,9 +43,20 @@ const (
 // brings k8s.io/apiserver with it: gRPC, CEL and OpenTelemetry, which make the
 // program two and a half times as big.
 type gate struct {
-	kube  kubernetes.Interface
-	looks *rate.Limiter
-	log   logr.Logger
+	kube     kubernetes.Interface
+	looks    *rate.Limiter
+	admitted *cache.LRUExpireCache // looks that were let in
+	log      logr.Logger
+}
+
+func newGate(kube kubernetes.Interface, looks *rate.Limiter, log logr.Logger) *gate {
+	return &gate{kube: kube, looks: looks, admitted: cache.NewLRUExpireCache(admittedMax), log: log}
+}
+
+// look is what is asked. The token is not kept.
+type look struct {
+	token      [sha256.Size]byte
+	verb, path string
 }
 
 // Filter is a FilterProvider of the metrics server.
@@ -44,8 +66,7 @@ func Filter(rc *rest.Config, client *http.Client) (metricsserver.Filter, error) 
 		return nil, err
 	}
 	return func(log logr.Logger, inside http.Handler) (http.Handler, error) {
-		g := &gate{kube: kube, looks: rate.NewLimiter(looksPerSecond, looksAtOnce), log: log}
-		return g.guard(inside), nil
+		return newGate(kube, rate.NewLimiter(looksPerSecond, looksAtOnce), log).guard(inside), nil
 	}, nil
 }
 
@@ -65,17 +86,30 @@ func (g *gate) admit(r *http.Request) int {
 	if !has || token == "" {
 		return http.StatusUnauthorized
 	}
+	asked := look{sha256.Sum256([]byte(token)), strings.ToLower(r.Method), r.URL.Path}
+	if _, is := g.admitted.Get(asked); is {
+		return http.StatusOK
+	}
 	if !g.looks.Allow() {
 		return http.StatusTooManyRequests
 	}
-	user, known, err := g.user(r.Context(), token)
+	status := g.review(r.Context(), token, asked)
+	if status == http.StatusOK {
+		g.admitted.Add(asked, struct{}{}, admittedFor)
+	}
+	return status
+}
+
+// review asks the API server, and returns the HTTP status.
+func (g *gate) review(ctx context.Context, token string, asked look) int {
+	user, known, err := g.user(ctx, token)
 	if err != nil {
 		return g.unanswered(err)
 	}
 	if !known {
 		return http.StatusUnauthorized
 	}
-	may, err := g.may(r.Context(), user, strings.ToLower(r.Method), r.URL.Path)
+	may, err := g.may(ctx, user, asked.verb, asked.path)
 	if err != nil {
 		return g.unanswered(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -68,7 +69,7 @@ func TestGate(t *testing.T) {
 		"no API server":         {kube: away, looks: 1, authorization: "Bearer reader", path: "/metrics", want: http.StatusServiceUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := &gate{kube: tc.kube, looks: rate.NewLimiter(0, tc.looks), log: logr.Discard()}
+			g := newGate(tc.kube, rate.NewLimiter(0, tc.looks), logr.Discard())
 			inside := false
 			handler := g.guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { inside = true }))
 			request := httptest.NewRequest(http.MethodGet, tc.path, http.NoBody)
@@ -110,25 +111,34 @@ func TestFilter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		look := func() int {
+		look := func(token int) int {
 			request := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
-			request.Header.Set("Authorization", "Bearer reader")
+			request.Header.Set("Authorization", "Bearer "+strconv.Itoa(token))
 			answer := httptest.NewRecorder()
 			handler.ServeHTTP(answer, request)
 			return answer.Code
 		}
 		for i := range looksAtOnce {
-			if code := look(); code != http.StatusOK {
+			if code := look(i); code != http.StatusOK {
 				t.Errorf("look %d was answered %d", i+1, code)
 			}
 		}
-		if code := look(); code != http.StatusTooManyRequests || api.asked != 2*looksAtOnce {
+		if code := look(looksAtOnce); code != http.StatusTooManyRequests || api.asked != 2*looksAtOnce {
 			t.Errorf("a look too many was answered %d, the API server was asked %d times; want %d, %d",
 				code, api.asked, http.StatusTooManyRequests, 2*looksAtOnce)
 		}
+		if code := look(0); code != http.StatusOK || api.asked != 2*looksAtOnce {
+			t.Errorf("who was let in before was answered %d, the API server was asked %d times; want %d, %d",
+				code, api.asked, http.StatusOK, 2*looksAtOnce)
+		}
 		time.Sleep(time.Second / looksPerSecond)
-		if code := look(); code != http.StatusOK {
+		if code := look(looksAtOnce); code != http.StatusOK {
 			t.Errorf("a later look was answered %d", code)
+		}
+		time.Sleep(admittedFor)
+		if look(0); api.asked != 2*(looksAtOnce+2) {
+			t.Errorf("the API server was asked %d times in all, want %d: who was let in is looked up anew after %s",
+				api.asked, 2*(looksAtOnce+2), admittedFor)
 		}
 	})
 }

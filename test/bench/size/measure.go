@@ -36,8 +36,8 @@ type row struct {
 	elapsed time.Duration   // from the first request to create a pod until the last is bound
 	bound   []time.Duration // created -> bound, in order
 	spent   usage.CPU
-	writes  int // of all clients, with the creation of the pods
-	calls   int // to EC2
+	writes  map[string]int // of all clients, by resource, with the creation of the pods
+	calls   int            // to EC2
 }
 
 const (
@@ -186,7 +186,10 @@ func (r *row) burst(ctx context.Context, o options, c *controlplane.Cluster) err
 	if err != nil {
 		return err
 	}
-	r.spent, r.writes = after.cpu.Minus(before.cpu), after.writes-before.writes
+	r.spent, r.writes = after.cpu.Minus(before.cpu), after.writes
+	for resource, n := range before.writes {
+		r.writes[resource] -= n
+	}
 	o.say("all are bound after %s", r.elapsed.Round(100*time.Millisecond))
 	return nil
 }
@@ -229,7 +232,7 @@ func follow(ctx context.Context, shown <-chan *corev1.Pod, pods int) (took []tim
 // looked is what is read before and after a burst.
 type looked struct {
 	cpu    usage.CPU
-	writes int
+	writes map[string]int // by resource
 }
 
 func look(ctx context.Context, c *controlplane.Cluster) (l looked, err error) {
@@ -245,11 +248,14 @@ func look(ctx context.Context, c *controlplane.Cluster) (l looked, err error) {
 	if err != nil {
 		return looked{}, err
 	}
+	l.writes = map[string]int{}
 	for _, m := range families["apiserver_request_total"].GetMetric() {
+		labels := map[string]string{}
 		for _, label := range m.GetLabel() {
-			if label.GetName() == "verb" && slices.Contains([]string{"POST", "PUT", "PATCH", "DELETE", "APPLY"}, label.GetValue()) {
-				l.writes += int(m.GetCounter().GetValue())
-			}
+			labels[label.GetName()] = label.GetValue()
+		}
+		if slices.Contains([]string{"POST", "PUT", "PATCH", "DELETE", "APPLY"}, labels["verb"]) {
+			l.writes[labels["resource"]] += int(m.GetCounter().GetValue())
 		}
 	}
 	return l, nil

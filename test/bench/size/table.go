@@ -1,8 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -13,17 +17,48 @@ func report(out io.Writer, o options, rows []row) {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "nodes\t\tpods/s\tcreated -> bound p50\tp99\tscheduler\tAPI server\tslotwise\twrites\tEC2 calls\tready\tmemory: start\tafter\t")
 	for _, r := range rows {
-		what := "scheduler alone"
-		if r.slotwise {
-			what = "with Slotwise"
-		}
 		fmt.Fprintf(w, "%d\t%s\t%.0f\t%s\t%s\t%s\t%s\t%s\t%.1f a pod\t%d\t%s\t%s\t%s\t\n",
-			r.nodes, what, float64(o.pods)/r.elapsed.Seconds(), r.quantile(0.5), r.quantile(0.99),
+			r.nodes, r.what(), float64(o.pods)/r.elapsed.Seconds(), r.quantile(0.5), r.quantile(0.99),
 			r.perPod(o, "kube-scheduler"), r.perPod(o, "kube-apiserver"), r.perPod(o, "slotwise"),
-			float64(r.writes)/float64(o.pods), r.calls, shown(r.ready), mebibytes(r.peak), mebibytes(r.memory))
+			r.writesPerPod(o, resources(r.writes)...), r.calls, shown(r.ready), mebibytes(r.peak), mebibytes(r.memory))
 	}
 	_ = w.Flush() // the terminal has nobody to tell
 	fmt.Fprintln(out, "\nscheduler, API server, slotwise: processor time during the burst, a pod")
+	fmt.Fprintln(out, "writes: of all clients to the API server, of them")
+	w = tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
+	columns := resources(rows[len(rows)-1].writes)
+	fmt.Fprintln(w, "nodes\t\t"+strings.Join(columns, "\t")+"\t")
+	for _, r := range rows {
+		fmt.Fprintf(w, "%d\t%s\t", r.nodes, r.what())
+		for _, resource := range columns {
+			fmt.Fprintf(w, "%.2f\t", r.writesPerPod(o, resource))
+		}
+		fmt.Fprintln(w)
+	}
+	_ = w.Flush()
+}
+
+// what is the row's name.
+func (r row) what() string {
+	if r.slotwise {
+		return "with Slotwise"
+	}
+	return "scheduler alone"
+}
+
+// resources lists those that were written, most often written first.
+func resources(writes map[string]int) []string {
+	return slices.SortedFunc(maps.Keys(writes), func(a, b string) int {
+		return cmp.Or(cmp.Compare(writes[b], writes[a]), cmp.Compare(a, b))
+	})
+}
+
+func (r row) writesPerPod(o options, of ...string) float64 {
+	n := 0
+	for _, resource := range of {
+		n += r.writes[resource]
+	}
+	return float64(n) / float64(o.pods)
 }
 
 func (r row) quantile(q float64) time.Duration {
