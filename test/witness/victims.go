@@ -172,8 +172,9 @@ const disturbance = 40 * time.Second
 
 // before counts the pods that have the first claim to what comes free on the node of a
 // victim, at a revision: those without an address there, which somebody bound past the
-// extender, those whose address others have taken, those that came since and those that
-// wait for what comes there before the preemptor does.
+// extender, or which have got the very address of the victim by now, those whose address
+// others have taken, those that came since and those that wait for what comes there before
+// the preemptor does.
 func (e evidence) before(p, v Life, revision int64, there presences) (n int) {
 	for _, l := range e.pods {
 		here := l.Node == v.Node && l.Bound > 0
@@ -184,6 +185,8 @@ func (e evidence) before(p, v Life, revision int64, there presences) (n int) {
 			if !e.knownToHaveEnded(l, revision) {
 				n++
 			}
+		case bound && l.Bare > 0 && l.From > v.Marked && l.Address == v.Address:
+			n++
 		case here && e.came(l, p, v, revision), bound && e.robbed(l, e.clock.NotBefore(v.Marked), revision), e.bereft(l, p, v, revision, there):
 			n++
 		}

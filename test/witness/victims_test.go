@@ -203,6 +203,12 @@ func TestNeedless(t *testing.T) {
 			},
 			victims: map[types.UID]types.UID{"a": "p", "b": "p", "c": "q"}, want: 1,
 		},
+		"one that was there without an address has got that of the first": {
+			pods: []Life{preemptor(), first, next, pastExtender("q", 40).with(func(l *Life) { l.From, l.Address = second(74), address })}, spared: 1,
+		},
+		"one that was there without an address has got another": {
+			pods: []Life{preemptor(), first, next, pastExtender("q", 40).with(func(l *Life) { l.From, l.Address = second(74), address.Prev() })}, want: 1,
+		},
 		"the node took no pods for a while": {
 			pods:  []Life{preemptor(), first, next},
 			notes: []Note{{At: at(50), Tainted: "node-1", Taint: true}, {At: at(70), Tainted: "node-1"}}, spared: 1,
