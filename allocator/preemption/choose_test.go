@@ -262,6 +262,34 @@ func TestReviewDuringABind(t *testing.T) {
 	}
 }
 
+// What a pod takes that is being bound comes back where that comes to nothing: so nobody has
+// to go for one whose address it takes before it is bound.
+func TestChooseDuringTheBindOfAnother(t *testing.T) {
+	for name, bound := range map[string]bool{"it is bound": true, "it comes to nothing": false} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(pods.NewIndex(), "a", victim("a1", 0), victim("a2", 0))
+			s, other := New(pendingAll), pod("other", 100)
+			s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a1")}, now)
+			n.group.Remove("a1", now)
+			n.group.Begin(other.Key, other.UID, now)
+			choose := func() []types.UID {
+				chosen, _ := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a2")}, now.Add(time.Second))
+				return chosen.Victims
+			}
+			if got := choose(); len(got) > 0 {
+				t.Errorf("chose %v while another is being bound", got)
+			}
+			n.group.EndAttempt(other.UID)
+			if !bound {
+				n.outlook.Remaining = 1
+			}
+			if got := choose(); (len(got) > 0) != bound {
+				t.Errorf("chose %v after that", got)
+			}
+		})
+	}
+}
+
 // Pods are asked for seldom, and not all at once.
 func TestVerifySeldom(t *testing.T) {
 	var asked atomic.Int32
