@@ -3,6 +3,7 @@ package witness
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -125,6 +126,8 @@ func (e evidence) lost(p, v Life, n int, next Life, there presences) string {
 		return "it was not deleted in time"
 	case !e.useful(there, eni, v.Address, e.clock.NotBefore(next.Marked), to):
 		return "it had no address, or that has left the interface or is of the other mode"
+	case e.lifted(eni, v.Address, from, to):
+		return "others have taken its address for a while"
 	case e.ledSince(to).After(from):
 		return "whoever promised it may have gone, and what it knew with it"
 	case e.disturbed(eni, from.Add(-disturbance), to):
@@ -253,10 +256,19 @@ func (e evidence) robbed(l Life, since time.Time, revision int64) bool {
 	if l.Ended > 0 && l.Ended <= revision {
 		return false
 	}
-	from, to := e.clock.NotBefore(l.From), e.clock.NotBefore(revision)
+	from := e.clock.NotBefore(l.From)
+	if noticed := since.Add(-unnoticed); noticed.After(from) {
+		from = noticed
+	}
+	return e.lifted(e.eni(l), l.Address, from, e.clock.NotBefore(revision))
+}
+
+// lifted says that others have taken an address from an interface between two times, where
+// it may be again since.
+func (e evidence) lifted(eni string, a netip.Addr, from, to time.Time) bool {
 	return slices.ContainsFunc(e.changes, func(c ec2sim.Change) bool {
-		took := byOthers(c) && !c.Assigned && c.ENI == e.eni(l) && c.Range.Contains(l.Address)
-		return took && c.Time.After(from) && c.Time.After(since.Add(-unnoticed)) && c.Time.Before(to)
+		took := byOthers(c) && !c.Assigned && c.ENI == eni && c.Range.Contains(a)
+		return took && c.Time.After(from) && c.Time.Before(to)
 	})
 }
 

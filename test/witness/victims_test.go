@@ -88,6 +88,10 @@ func TestNeedless(t *testing.T) {
 		"the address has left": {
 			pods: []Life{preemptor(), first, next}, changes: []ec2sim.Change{unassigned(eni, block, 70, 0)}, spared: 1,
 		},
+		"others have taken the address, and it has come back": {
+			pods: []Life{preemptor(), first, next}, spared: 1,
+			changes: []ec2sim.Change{unassigned(eni, block, 64, 0), assigned(eni, block, 70, 2)},
+		},
 		"the address leaves only later": {
 			pods: []Life{preemptor(), first, next}, changes: []ec2sim.Change{unassigned(eni, block, 80, 0)}, want: 1,
 		},
