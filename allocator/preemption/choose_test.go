@@ -233,6 +233,23 @@ func TestChooseAfterAnOvertakenPod(t *testing.T) {
 	}
 }
 
+// Where less comes than was promised, who had others go keeps what comes of it.
+func TestReviewKeepsWhatWasPaidFor(t *testing.T) {
+	n := newNode(pods.NewIndex(), "a", victim("a1", 0))
+	n.outlook.Remaining = 1 // room in the subnet
+	s, first := New(pendingAll), pod("first", preemptor.Priority)
+	s.Expect(first, []Node{n}, now)
+	s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a1")}, now.Add(time.Second))
+	n.group.Remove("a1", now) // its address comes, and the room has gone
+	s.Review(now.Add(2 * time.Second))
+	if _, kept := s.book.of(preemptor.UID); !kept {
+		t.Error("nothing is on its way to the one for which another had to go")
+	}
+	if _, kept := s.book.of(first.UID); kept {
+		t.Error("something is on its way to the one that counted on room")
+	}
+}
+
 // What EC2 fails to bring for the moment breaks no promise.
 func TestReviewWhileEC2Fails(t *testing.T) {
 	n := newNode(pods.NewIndex(), "a")

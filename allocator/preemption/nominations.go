@@ -129,10 +129,15 @@ func (x nomination) behind(all []nomination) (n int) {
 	return n
 }
 
-// compare puts first what is served first.
+// compare puts first what is served first. Of two pods of one priority that is the one for
+// which others had to go: where what the other one counted on does not come, as room in the
+// subnet that EC2 does not have, it is that one that needs a victim, and none has to go twice.
 func (x nomination) compare(y nomination) int {
-	return cmp.Or(cmp.Compare(y.pod.Priority, x.pod.Priority), x.made.Compare(y.made), cmp.Compare(x.pod.UID, y.pod.UID))
+	return cmp.Or(cmp.Compare(y.pod.Priority, x.pod.Priority), cmp.Compare(y.paid(), x.paid()), x.made.Compare(y.made), cmp.Compare(x.pod.UID, y.pod.UID))
 }
+
+// paid is 1 where others had to go for the pod.
+func (x nomination) paid() int { return min(len(x.victims), 1) }
 
 // others lists the nominations on a node of other pods than the given one.
 func (s *Nominations) others(n Node, pod types.UID) []nomination {
