@@ -233,6 +233,23 @@ func TestChooseAfterAnOvertakenPod(t *testing.T) {
 	}
 }
 
+// Where less comes than was promised, who had others go keeps what comes of it.
+func TestReviewKeepsWhatWasPaidFor(t *testing.T) {
+	n := newNode(pods.NewIndex(), "a", victim("a1", 0))
+	n.outlook.Remaining = 1 // room in the subnet
+	s, first := New(pendingAll), pod("first", preemptor.Priority)
+	s.Expect(first, []Node{n}, now)
+	s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a1")}, now.Add(time.Second))
+	n.group.Remove("a1", now) // its address comes, and the room has gone
+	s.Review(now.Add(2 * time.Second))
+	if _, kept := s.book.of(preemptor.UID); !kept {
+		t.Error("nothing is on its way to the one for which another had to go")
+	}
+	if _, kept := s.book.of(first.UID); kept {
+		t.Error("something is on its way to the one that counted on room")
+	}
+}
+
 // What EC2 fails to bring for the moment breaks no promise.
 func TestReviewWhileEC2Fails(t *testing.T) {
 	n := newNode(pods.NewIndex(), "a")
@@ -259,6 +276,34 @@ func TestReviewDuringABind(t *testing.T) {
 	}
 	if _, kept := s.book.of("next"); !kept {
 		t.Error("nothing is on its way to the next one")
+	}
+}
+
+// What a pod takes that is being bound comes back where that comes to nothing: so nobody has
+// to go for one whose address it takes before it is bound.
+func TestChooseDuringTheBindOfAnother(t *testing.T) {
+	for name, bound := range map[string]bool{"it is bound": true, "it comes to nothing": false} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(pods.NewIndex(), "a", victim("a1", 0), victim("a2", 0))
+			s, other := New(pendingAll), pod("other", 100)
+			s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a1")}, now)
+			n.group.Remove("a1", now)
+			n.group.Begin(other.Key, other.UID, now)
+			choose := func() []types.UID {
+				chosen, _ := s.Choose(t.Context(), preemptor, []Option{option(n, 0, "a2")}, now.Add(time.Second))
+				return chosen.Victims
+			}
+			if got := choose(); len(got) > 0 {
+				t.Errorf("chose %v while another is being bound", got)
+			}
+			n.group.EndAttempt(other.UID)
+			if !bound {
+				n.outlook.Remaining = 1
+			}
+			if got := choose(); (len(got) > 0) != bound {
+				t.Errorf("chose %v after that", got)
+			}
+		})
 	}
 }
 

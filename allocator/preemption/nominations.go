@@ -98,16 +98,20 @@ func (s *Nominations) Review(now time.Time) (inVain []Node) {
 // come to the node that take what was promised, as pods do that are bound past the
 // extender. Such a pod needs another victim, and none has to go in its stead for others.
 // One that is only overtaken by another nomination may wait: that pod may yet go elsewhere.
-// While a victim of its own stops it waits, too, and while EC2 fails to do what it may do
-// again in a moment.
+// While a victim of its own stops it waits, too, while EC2 fails to do what it may do again
+// in a moment, and while pods are being bound that may yet come to nothing, so that what
+// they took comes back.
 func (s *Nominations) broken(n Node) (broken []nomination) {
-	all := s.others(n, "")
+	on := s.book.on(n)
+	all := unbound(n, on)
 	o := n.Foresee(victims(all))
 	if !o.Read {
 		return nil
 	}
+	_, binding := n.Pods().Load(n.Name())
+	atBest := o.AtBest + binding - (len(on) - len(all))
 	for _, x := range all {
-		if o.AtBest <= x.behind(all) && !x.stopping() {
+		if atBest <= x.behind(all) && !x.stopping() {
 			broken = append(broken, x)
 		}
 	}
@@ -125,20 +129,25 @@ func (x nomination) behind(all []nomination) (n int) {
 	return n
 }
 
-// compare puts first what is served first.
+// compare puts first what is served first. Of two pods of one priority that is the one for
+// which others had to go: where what the other one counted on does not come, as room in the
+// subnet that EC2 does not have, it is that one that needs a victim, and none has to go twice.
 func (x nomination) compare(y nomination) int {
-	return cmp.Or(cmp.Compare(y.pod.Priority, x.pod.Priority), x.made.Compare(y.made), cmp.Compare(x.pod.UID, y.pod.UID))
+	return cmp.Or(cmp.Compare(y.pod.Priority, x.pod.Priority), cmp.Compare(y.paid(), x.paid()), x.made.Compare(y.made), cmp.Compare(x.pod.UID, y.pod.UID))
 }
 
-// others lists the nominations on a node of other pods than the given one. A pod that is
-// being bound there has its address, or waits for it, in the node's own books.
-func (s *Nominations) others(n Node, pod types.UID) (others []nomination) {
-	for _, x := range s.book.on(n) {
-		if x.pod.UID != pod && n.Pods().Attempt(x.pod.UID) == nil {
-			others = append(others, x)
-		}
-	}
-	return others
+// paid is 1 where others had to go for the pod.
+func (x nomination) paid() int { return min(len(x.victims), 1) }
+
+// others lists the nominations on a node of other pods than the given one.
+func (s *Nominations) others(n Node, pod types.UID) []nomination {
+	return slices.DeleteFunc(unbound(n, s.book.on(n)), func(x nomination) bool { return x.pod.UID == pod })
+}
+
+// unbound leaves out those whose pod is being bound on their node: it has its address, or
+// waits for it, in the node's own books.
+func unbound(n Node, all []nomination) []nomination {
+	return slices.DeleteFunc(slices.Clone(all), func(x nomination) bool { return n.Pods().Attempt(x.pod.UID) != nil })
 }
 
 // standing says whether an address is still on its way by a nomination, or kept for it.

@@ -187,6 +187,7 @@ func (s *system) unready(x history.Step) {
 	}
 	set := func(ready bool) {
 		ctx := m.kubelet.Context()
+		s.note(witness.Note{Text: fmt.Sprintf("the kubelet of %s is ready: %t", x.On, ready), Tainted: x.On, Taint: !ready})
 		s.effects.Go(func() { m.SetReady(ctx, ready) })
 	}
 	set(false)

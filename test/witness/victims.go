@@ -3,6 +3,7 @@ package witness
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -21,6 +22,8 @@ const (
 	// cools, and heard how long ago at the least for everybody to have heard of its end.
 	cooled = 25 * time.Second
 	heard  = 5 * time.Second
+	// news is how late Slotwise may hear of what others have written while all is well.
+	news = 500 * time.Millisecond
 	// granted is how long Slotwise counts on a victim that the scheduler does not delete.
 	granted = 15 * time.Second
 	// overtaken is why a place was lost to pods that came before, see claimed.
@@ -123,11 +126,15 @@ func (e evidence) lost(p, v Life, n int, next Life, there presences) string {
 		return "it was not deleted in time"
 	case !e.useful(there, eni, v.Address, e.clock.NotBefore(next.Marked), to):
 		return "it had no address, or that has left the interface or is of the other mode"
+	case e.lifted(eni, v.Address, from, to):
+		return "others have taken its address for a while"
 	case e.ledSince(to).After(from):
 		return "whoever promised it may have gone, and what it knew with it"
 	case e.disturbed(eni, from.Add(-disturbance), to):
 		return "others have meddled with the node"
-	case e.before(p, v, next.Marked) >= n:
+	case e.closed(v.Node, from, to):
+		return "its node took no pods for a while"
+	case e.before(p, v, next.Marked, there) >= n:
 		return overtaken
 	}
 	return ""
@@ -168,25 +175,79 @@ const disturbance = 40 * time.Second
 
 // before counts the pods that have the first claim to what comes free on the node of a
 // victim, at a revision: those without an address there, which somebody bound past the
-// extender, those whose address others have taken, and those that are not of a lower
-// priority and came since.
-func (e evidence) before(p, v Life, revision int64) (n int) {
+// extender, or which have got the very address of the victim by now, those whose address
+// others have taken, those that came since and those that wait for what comes there before
+// the preemptor does.
+func (e evidence) before(p, v Life, revision int64, there presences) (n int) {
 	for _, l := range e.pods {
-		if l.UID == p.UID || l.Node != v.Node || l.Bound == 0 || l.Bound > revision {
-			continue
-		}
+		here := l.Node == v.Node && l.Bound > 0
+		bound := here && l.Bound <= revision
 		switch {
-		case l.From == 0 || l.From > revision: // it waits
+		case l.UID == p.UID:
+		case bound && (l.From == 0 || l.From > revision): // it waits
 			if !e.knownToHaveEnded(l, revision) {
 				n++
 			}
-		case e.robbed(l, e.clock.NotBefore(v.Marked), revision):
+		case bound && l.Bare > 0 && l.From > v.Marked && l.Address == v.Address:
 			n++
-		case l.Bound > v.Marked && (l.Priority >= p.Priority || l.Scheduler != e.cluster.scheduler):
+		case here && e.came(l, p, v, revision), bound && e.robbed(l, e.clock.NotBefore(v.Marked), revision), e.bereft(l, p, v, revision, there):
 			n++
 		}
 	}
 	return n
+}
+
+// came says that a pod came to the node of a victim after that was chosen and before a
+// revision, in the place of its preemptor. Of one that is bound past the extender Slotwise
+// hears a moment late, so it may have been bound just before. One of the extender has its
+// address before it is seen to be bound, while the API server is asked to bind it; the place
+// is kept only from those of a lower priority.
+func (e evidence) came(l, p, v Life, revision int64) bool {
+	bound, chosen := e.clock.NotBefore(l.Bound), e.clock.NotBefore(v.Marked)
+	if l.Scheduler != e.cluster.scheduler {
+		return l.Bound <= revision && bound.After(chosen.Add(-news-e.behind(chosen, chosen)))
+	}
+	return l.Priority >= p.Priority && l.Bound > v.Marked && l.Created <= revision &&
+		(l.Bound <= revision || bound.Before(e.written(e.clock.NotBefore(revision))))
+}
+
+// written is by when a Binding is written that the API server was being asked for at a time.
+func (e evidence) written(at time.Time) time.Time {
+	by := at.Add(heard)
+	for _, n := range e.notes {
+		if end := n.At.Add(n.Hinders + n.Late); n.Hinders > 0 && n.At.Before(at) && end.After(by) {
+			by = end
+		}
+	}
+	return by
+}
+
+// bereft says that a pod waits at a revision for which another one had gone on the node of a
+// victim, no later than that, whose address has left. What comes there is given to those
+// that wait by their priority, and then in the order in which they were promised something:
+// so it takes the place of the victim, unless its preemptor is more important.
+func (e evidence) bereft(l, p, v Life, revision int64, there presences) bool {
+	waits := l.Created <= revision && (l.Bound == 0 || l.Bound > revision) && (l.Ended == 0 || l.Ended > revision)
+	if !waits || l.Priority < p.Priority {
+		return false
+	}
+	at := e.clock.NotBefore(revision)
+	return slices.ContainsFunc(e.pods, func(x Life) bool {
+		mine := e.preemptors[x.UID] == l.UID && x.victim() && x.Node == v.Node && x.Marked <= v.Marked
+		return mine && !e.useful(there, e.eni(x), x.Address, at, at)
+	})
+}
+
+// closed says that a Node took no pods at some moment between two times: what comes free
+// there is of no use meanwhile to the pod that waits for it, and is not kept for it forever.
+func (e evidence) closed(node string, from, to time.Time) bool {
+	closed := false
+	for _, n := range e.notes {
+		if n.Tainted == node && !n.At.After(to) && (n.Taint || !n.At.After(from)) {
+			closed = n.Taint
+		}
+	}
+	return closed
 }
 
 // robbed says that others have taken the address of a live pod, so that it is to get that
@@ -195,10 +256,19 @@ func (e evidence) robbed(l Life, since time.Time, revision int64) bool {
 	if l.Ended > 0 && l.Ended <= revision {
 		return false
 	}
-	from, to := e.clock.NotBefore(l.From), e.clock.NotBefore(revision)
+	from := e.clock.NotBefore(l.From)
+	if noticed := since.Add(-unnoticed); noticed.After(from) {
+		from = noticed
+	}
+	return e.lifted(e.eni(l), l.Address, from, e.clock.NotBefore(revision))
+}
+
+// lifted says that others have taken an address from an interface between two times, where
+// it may be again since.
+func (e evidence) lifted(eni string, a netip.Addr, from, to time.Time) bool {
 	return slices.ContainsFunc(e.changes, func(c ec2sim.Change) bool {
-		took := byOthers(c) && !c.Assigned && c.ENI == e.eni(l) && c.Range.Contains(l.Address)
-		return took && c.Time.After(from) && c.Time.After(since.Add(-unnoticed)) && c.Time.Before(to)
+		took := byOthers(c) && !c.Assigned && c.ENI == eni && c.Range.Contains(a)
+		return took && c.Time.After(from) && c.Time.Before(to)
 	})
 }
 

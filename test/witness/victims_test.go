@@ -88,6 +88,10 @@ func TestNeedless(t *testing.T) {
 		"the address has left": {
 			pods: []Life{preemptor(), first, next}, changes: []ec2sim.Change{unassigned(eni, block, 70, 0)}, spared: 1,
 		},
+		"others have taken the address, and it has come back": {
+			pods: []Life{preemptor(), first, next}, spared: 1,
+			changes: []ec2sim.Change{unassigned(eni, block, 64, 0), assigned(eni, block, 70, 2)},
+		},
 		"the address leaves only later": {
 			pods: []Life{preemptor(), first, next}, changes: []ec2sim.Change{unassigned(eni, block, 80, 0)}, want: 1,
 		},
@@ -164,6 +168,61 @@ func TestNeedless(t *testing.T) {
 		},
 		"one without an address was there first": {
 			pods: []Life{preemptor(), first, next, pastExtender("q", 40)}, spared: 1,
+		},
+		"one of the same priority is being bound": {
+			pods: []Life{preemptor(), first, next, pending("q", 100).with(func(l *Life) { l.Node, l.Bound, l.From, l.Address = "node-1", second(76), second(76), address.Prev() })}, spared: 1,
+		},
+		"one of a lower priority is being bound": {
+			pods: []Life{preemptor(), first, next, pending("q", 10).with(func(l *Life) { l.Node, l.Bound, l.From, l.Address = "node-1", second(76), second(76), address.Prev() })}, want: 1,
+		},
+		"one of the same priority is bound much later": {
+			pods: []Life{preemptor(), first, next, pending("q", 100).with(func(l *Life) { l.Node, l.Bound, l.From, l.Address = "node-1", second(85), second(85), address.Prev() })}, want: 1,
+		},
+		"one of the same priority is being bound, and the API server is slow": {
+			pods:  []Life{preemptor(), first, next, pending("q", 100).with(func(l *Life) { l.Node, l.Bound, l.From, l.Address = "node-1", second(85), second(85), address.Prev() })},
+			notes: []Note{{At: at(70), Hinders: 20 * time.Second}}, spared: 1,
+		},
+		"one came past the extender a moment before": {
+			pods:  []Life{preemptor(), first, next, life("q", 58, 0).with(func(l *Life) { l.Scheduler, l.Address = "plain", address.Prev() })},
+			notes: []Note{{At: at(55), Hinders: 10 * time.Second, Lag: 2 * time.Second}}, spared: 1,
+		},
+		"one came past the extender long before": {
+			pods: []Life{preemptor(), first, next, life("q", 58, 0).with(func(l *Life) { l.Scheduler, l.Address = "plain", address.Prev() })}, want: 1,
+		},
+		"another had gone there for one that came before, and its address has left": {
+			pods: []Life{
+				preemptor(), pending("q", 100), first, next,
+				resident("c", 0, 59).with(func(l *Life) { l.Address = netip.MustParseAddr("10.0.1.200") }),
+			},
+			victims: map[types.UID]types.UID{"a": "p", "b": "p", "c": "q"}, spared: 1,
+		},
+		"another had gone there for one that came before": {
+			pods:    []Life{preemptor(), pending("q", 100), first, next, resident("c", 2, 59)},
+			victims: map[types.UID]types.UID{"a": "p", "b": "p", "c": "q"}, want: 1,
+		},
+		"another had gone there for one of a lower priority, and its address has left": {
+			pods: []Life{
+				preemptor(), pending("q", 10), first, next,
+				resident("c", 0, 59).with(func(l *Life) { l.Address = netip.MustParseAddr("10.0.1.200") }),
+			},
+			victims: map[types.UID]types.UID{"a": "p", "b": "p", "c": "q"}, want: 1,
+		},
+		"one that was there without an address has got that of the first": {
+			pods: []Life{preemptor(), first, next, pastExtender("q", 40).with(func(l *Life) { l.From, l.Address = second(74), address })}, spared: 1,
+		},
+		"one that was there without an address has got another": {
+			pods: []Life{preemptor(), first, next, pastExtender("q", 40).with(func(l *Life) { l.From, l.Address = second(74), address.Prev() })}, want: 1,
+		},
+		"the node took no pods for a while": {
+			pods:  []Life{preemptor(), first, next},
+			notes: []Note{{At: at(50), Tainted: "node-1", Taint: true}, {At: at(70), Tainted: "node-1"}}, spared: 1,
+		},
+		"the node took no pods before": {
+			pods:  []Life{preemptor(), first, next},
+			notes: []Note{{At: at(50), Tainted: "node-1", Taint: true}, {At: at(55), Tainted: "node-1"}}, want: 1,
+		},
+		"another node took no pods": {
+			pods: []Life{preemptor(), first, next}, notes: []Note{{At: at(50), Tainted: "node-2", Taint: true}}, want: 1,
 		},
 		"an address cools": {
 			pods: []Life{preemptor(), neighbour("n", 2, 48), first}, victims: map[types.UID]types.UID{"a": "p"}, want: 1,

@@ -46,6 +46,10 @@ type Note struct {
 	Thaw bool // of a leader that had been frozen for longer than its lease
 	// Node, where set, is one whose Node object or capacity somebody else has meddled with.
 	Node string
+	// Tainted, where set, is a Node that takes no new pods from now on, or does so again,
+	// where Taint is not set.
+	Tainted string
+	Taint   bool
 	// Hinders is for how long it keeps Slotwise from hearing of what others do, and from
 	// putting it right: the API server is slow, loses requests, or is away.
 	Hinders time.Duration
