@@ -2,10 +2,12 @@ package judge
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -107,6 +109,27 @@ func TestSees(t *testing.T) {
 		w.pod(t, "third", address)
 		if found := w.All(); len(found) != 2 || found[1].Kind != witness.HeldTwice {
 			t.Errorf("found %v, want that two pods have the address", found)
+		}
+	})
+}
+
+// Who takes the lease tells for how long nobody had renewed it.
+func TestVacant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		holds := func(who string) {
+			w.see(apiserver.Event{At: time.Now(), New: &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{HolderIdentity: &who}}})
+		}
+		for _, who := range []string{"a", "a", "", "b"} {
+			holds(who)
+			time.Sleep(10 * time.Second)
+		}
+		var vacant []time.Duration
+		for _, n := range w.Notes() {
+			vacant = append(vacant, n.Vacant)
+		}
+		if want := []time.Duration{0, 20 * time.Second}; !slices.Equal(vacant, want) {
+			t.Errorf("nobody led for %v, want %v", vacant, want)
 		}
 	})
 }
