@@ -188,20 +188,37 @@ func (b *Budget) Drifted(eni string, d ledger.Drift) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.noteLocked(d.Appeared, eni)
-	vanished := slices.DeleteFunc(slices.Clone(d.Vanished), func(p netip.Prefix) bool { return b.elsewhereLocked(p, eni) })
+	vanished := slices.DeleteFunc(slices.Clone(d.Vanished), func(p netip.Prefix) bool { return elsewhere(p, eni, b.recent, b.shown) })
 	b.noteLocked(vanished, "")
 	b.publishLocked()
 }
 
-// elsewhereLocked says that another interface than the given one has an address of a
-// block, as far as is known. Caller holds b.mu.
-func (b *Budget) elsewhereLocked(block netip.Prefix, eni string) bool {
-	for _, c := range slices.Backward(b.recent) {
+// Completed adds to what a describe showed of an interface as of a time what it has taken
+// from the subnet since, or a moment before: the describe may not show that yet. Whoever
+// reads the interface for the first time knows of it from nowhere else.
+func (b *Budget) Completed(eni string, shown []netip.Prefix, asOf time.Time) []netip.Prefix {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var taken []netip.Prefix
+	for _, c := range b.recent {
+		taken = slices.DeleteFunc(taken, c.block.Overlaps)
+		if c.holder == eni && !asOf.After(c.at.Add(ledger.Settle)) {
+			taken = append(taken, c.block)
+		}
+	}
+	taken = slices.DeleteFunc(taken, func(t netip.Prefix) bool { return slices.ContainsFunc(shown, t.Overlaps) })
+	return slices.Concat(shown, taken)
+}
+
+// elsewhere says that another interface than the given one has an address of a block, as far
+// as is known from recent changes and from what a describe showed by interface.
+func elsewhere(block netip.Prefix, eni string, recent []change, shown map[string][]netip.Prefix) bool {
+	for _, c := range slices.Backward(recent) {
 		if c.block.Overlaps(block) {
 			return c.holder != "" && c.holder != eni
 		}
 	}
-	for other, blocks := range b.shown {
+	for other, blocks := range shown {
 		if other != eni && slices.ContainsFunc(blocks, block.Overlaps) {
 			return true
 		}

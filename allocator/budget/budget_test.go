@@ -2,6 +2,7 @@ package budget
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -195,6 +196,56 @@ func TestDriftedWhatIsGivenElsewhere(t *testing.T) {
 			if got := b.Unused(block[0]); got != c.want {
 				t.Errorf("Unused = %t, want %t", got, c.want)
 			}
+		})
+	}
+}
+
+// I3: a describe of an interface that may be stale is completed with what the interface has
+// taken of late.
+func TestI3Completed(t *testing.T) {
+	const eni = "eni-a"
+	for name, c := range map[string]struct {
+		do   func(b *Budget)
+		want []netip.Prefix
+	}{
+		"nothing was taken": {
+			do: func(*Budget) {}, want: prefixes("10.0.0.40/32"),
+		},
+		"a block that was taken a moment ago": {
+			do:   func(b *Budget) { b.TookNamed(eni, ledger.Prefix, 0, prefixes("10.0.0.16/28")) },
+			want: prefixes("10.0.0.40/32", "10.0.0.16/28"),
+		},
+		"one that is shown": {
+			do:   func(b *Budget) { b.TookNamed(eni, ledger.SecondaryIP, 0, prefixes("10.0.0.40/32")) },
+			want: prefixes("10.0.0.40/32"),
+		},
+		"one that was given back": {
+			do: func(b *Budget) {
+				b.TookNamed(eni, ledger.Prefix, 0, prefixes("10.0.0.16/28"))
+				b.Gave(prefixes("10.0.0.16/28"))
+			},
+			want: prefixes("10.0.0.40/32"),
+		},
+		"one of another interface": {
+			do:   func(b *Budget) { b.TookNamed("eni-b", ledger.Prefix, 0, prefixes("10.0.0.16/28")) },
+			want: prefixes("10.0.0.40/32"),
+		},
+		"one that a describe has to show by now": {
+			do: func(b *Budget) {
+				b.TookNamed(eni, ledger.Prefix, 0, prefixes("10.0.0.16/28"))
+				time.Sleep(ledger.Settle + time.Second)
+			},
+			want: prefixes("10.0.0.40/32"),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, _ := budgetOf(tiny("10.0.0.40/32"))
+				c.do(b)
+				if got := b.Completed(eni, prefixes("10.0.0.40/32"), time.Now()); !slices.Equal(got, c.want) {
+					t.Errorf("it has %v, want %v", got, c.want)
+				}
+			})
 		})
 	}
 }

@@ -53,6 +53,15 @@ func TestShortage(t *testing.T) {
 				b.Took("eni-a", ledger.Prefix, b.Claim(ledger.Prefix, 1), prefixes("10.0.0.16/28"))
 			}, want: 1, ends: true,
 		},
+		"a map that was wrong again is no way out at once": {
+			then: refusedAgain(0, 0), want: 0,
+		},
+		"but after a while": {
+			then: refusedAgain(0, 2*firstPause), want: 2, ends: true,
+		},
+		"what was long ago is forgotten": {
+			then: refusedAgain(2*lastPause+time.Second, 0), want: 2, ends: true,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -72,6 +81,18 @@ func TestShortage(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// refusedAgain has the map change, EC2 refuse once more after a time, and the map change
+// again after another.
+func refusedAgain(first, then time.Duration) func(*Budget) {
+	return func(b *Budget) {
+		b.install(tiny("10.0.0.20/32"))
+		time.Sleep(first)
+		b.Lacks(ledger.Prefix, true)
+		time.Sleep(then)
+		b.install(tiny())
 	}
 }
 

@@ -129,6 +129,7 @@ func (d *discovery) read(ctx context.Context) (x discovered, err error) {
 	if x.eni, err = shared.EC2.Interface(ctx, x.instance.PrimaryENI); err != nil {
 		return x, err
 	}
+	x.eni.Blocks = x.budget.Completed(x.eni.ID, x.eni.Blocks, x.eni.AsOf) // what this process did for a Node before
 	// Of several Nodes another may have been the one that offered, so what is written is
 	// no promise then; nor is it where another allocator gives the addresses.
 	trusted := len(n.ID.Names().Others) == 0 && shared.Policy.Gives()

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -285,6 +286,34 @@ func TestObserveSettlesAfterASwitch(t *testing.T) {
 		w.node.Apply()
 		if w.ready() {
 			t.Error("ready right after a switch of mode")
+		}
+	})
+}
+
+// I3: the Node is registered again right after EC2 has changed the interface, and the
+// describe does not show that yet: a call that counts on the slot would have to fail.
+func TestI3DiscoveryKnowsWhatWasDoneBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, policy.Manage())
+		b, err := w.shared.Subnets.Budget(t.Context(), "subnet-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.ec2.SetLag(5 * time.Second)
+		time.Sleep(time.Minute)
+		got, err := w.shared.EC2.Assign(t.Context(), w.eni, ledger.Prefix, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Took(w.eni, ledger.Prefix, 0, got)
+		go w.node.Serve(t.Context())
+		time.Sleep(time.Second)
+		if c, _ := w.node.Capacity(); !c.Ready || c.Prefixes != 2 {
+			t.Errorf("%+v, want the prefixes that were assigned before", c)
+		}
+		time.Sleep(time.Minute)
+		if calls := w.ec2.Calls(); slices.ContainsFunc(calls, func(c ec2sim.Call) bool { return c.Code != "" }) {
+			t.Errorf("%+v, want none that fails", calls)
 		}
 	})
 }

@@ -129,7 +129,19 @@ func (c *Campaign) enter(p played) (enough bool) {
 	for _, x := range p.Verdict.Violations[:min(3, len(p.Verdict.Violations))] {
 		c.tellLocked("  %s: %s", x.Kind, x.Text)
 	}
+	c.keepStoryLocked(p)
 	return len(c.failures) >= c.Enough
+}
+
+// keepStoryLocked writes what is known of a failure to a file: played again, the history may
+// go another way. Caller holds c.mu.
+func (c *Campaign) keepStoryLocked(p played) {
+	path := filepath.Join(os.TempDir(), fmt.Sprintf("slotwise-sim-%d.txt", p.Seed))
+	if err := os.WriteFile(path, []byte(p.Verdict.Story), 0o600); err != nil {
+		c.tellLocked("  %v", err)
+		return
+	}
+	c.tellLocked("  more in %s", path)
 }
 
 // shrink looks for the smallest history that fails like a failure does, tells it, and

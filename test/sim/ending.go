@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"slotwise.dev/slotwise/test/sim/history"
 	"slotwise.dev/slotwise/test/witness"
 )
@@ -75,7 +77,7 @@ func (s *system) slack(step history.Step) time.Duration {
 func (s *system) rest(within time.Duration) (lost []witness.Violation) {
 	for end := time.Now().Add(within); ; s.sleep(s.ctx, look) {
 		s.collectOrphans()
-		lost = s.judge.AtRest(s.wanted())
+		lost = append(s.judge.AtRest(s.wanted()), s.unregistered()...)
 		if len(lost) == 0 {
 			s.tell("at rest")
 			return nil
@@ -84,6 +86,17 @@ func (s *system) rest(within time.Duration) (lost []witness.Violation) {
 			return lost
 		}
 	}
+}
+
+// unregistered are the machines that have no Node yet: until they do, nobody can tell
+// whether they are at rest.
+func (s *system) unregistered() (lost []witness.Violation) {
+	for name, m := range s.machines {
+		if _, there := s.server.Nodes().Get(types.NamespacedName{Name: name}); !there {
+			lost = append(lost, witness.Violation{Kind: witness.SlotLost, ENI: m.eni, At: time.Now(), Text: name + " has no Node"})
+		}
+	}
+	return lost
 }
 
 // wanted are the settings as the judge knows them.

@@ -8,6 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"slotwise.dev/slotwise/test/sim/apiserver"
 	"slotwise.dev/slotwise/test/sim/history"
 	"slotwise.dev/slotwise/test/sim/judge"
 	"slotwise.dev/slotwise/test/witness"
@@ -96,4 +100,19 @@ func testAgenda(t *testing.T) {
 	if did[len(did)-1] != "never due" {
 		t.Errorf("at the end %v was done", did)
 	}
+}
+
+// A machine whose kubelet has yet to register is not at rest, though nothing else is amiss.
+func TestUnregistered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &system{server: apiserver.New(), machines: map[string]*machine{"node-0": {eni: "eni-1"}}}
+		defer s.server.Close()
+		if lost := s.unregistered(); len(lost) != 1 {
+			t.Errorf("found %v of a machine without a Node", lost)
+		}
+		s.must(s.server.Nodes().Create(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-0"}}))
+		if lost := s.unregistered(); len(lost) > 0 {
+			t.Errorf("found %v of a machine with its Node", lost)
+		}
+	})
 }

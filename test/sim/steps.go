@@ -195,7 +195,7 @@ func (s *system) unready(x history.Step) {
 }
 
 func (s *system) apiDown(x history.Step) {
-	s.note(witness.Note{Text: "the API server goes down", Harm: true, Hinders: x.For.D()})
+	s.note(witness.Note{Text: "the API server goes down", Harm: true, Hinders: x.For.D(), Cuts: true})
 	s.server.Down()
 	s.later(x.For.D(), func() {
 		s.server.Up()
@@ -218,7 +218,7 @@ func (s *system) watchLag(x history.Step) {
 }
 
 func (s *system) watchCut(x history.Step) {
-	s.note(witness.Note{Text: x.String(), Hinders: x.For.D()})
+	s.note(witness.Note{Text: x.String(), Hinders: x.For.D(), Cuts: true})
 	if x.Chance == 0 {
 		s.cutAll()
 		return

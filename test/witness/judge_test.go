@@ -359,6 +359,26 @@ func TestJudge(t *testing.T) {
 		"rejected, and nobody led who could": {
 			pods: []Life{rejectedLife}, changes: there, notes: []Note{{At: at(3), Node: "node-1"}, {At: at(4), Harm: true}},
 		},
+		"rejected, and nobody had led for long when one took the lease": {
+			pods: []Life{rejectedLife.with(func(l *Life) { l.Alive, l.Ended = second(80)-1, second(80) })}, changes: there,
+			notes: []Note{{At: at(12), Node: "node-1"}, {At: at(90), Harm: true, Took: true, Vacant: 75 * time.Second}},
+		},
+		"I9: one took the lease who had it from another": {
+			pods: []Life{rejectedLife.with(func(l *Life) { l.Alive, l.Ended = second(80)-1, second(80) })}, changes: there,
+			notes: []Note{{At: at(12), Node: "node-1"}, {At: at(90), Harm: true, Took: true, Vacant: 2 * time.Second}}, want: []Kind{Rejected},
+		},
+		"rejected, and the watch of its kubelet was not back after an outage": {
+			pods: []Life{rejectedLife}, changes: there, notes: []Note{{At: at(0), Hinders: 6 * time.Second, Cuts: true}},
+		},
+		"I9: the watch of its kubelet was back after an outage": {
+			pods: []Life{rejectedLife}, changes: there, notes: []Note{{At: at(0), Hinders: 3 * time.Second, Cuts: true}}, want: []Kind{Rejected},
+		},
+		"rejected, and its kubelet found the API server slow after its watch was cut": {
+			pods: []Life{rejectedLife}, changes: there, notes: []Note{{At: at(2), Cuts: true}, {At: at(2.5), Hinders: 5 * time.Second}},
+		},
+		"I9: the watch of its kubelet was cut for a moment": {
+			pods: []Life{rejectedLife}, changes: there, notes: []Note{{At: at(11), Cuts: true}}, want: []Kind{Rejected},
+		},
 		"I9: Slotwise was hindered before others set the capacity to 0": {
 			pods: []Life{rejectedLife.with(func(l *Life) { l.Alive, l.Ended = second(80)-1, second(80) })}, changes: there,
 			notes: []Note{{At: at(20), Hinders: 10 * time.Second}, {At: at(31), Node: "node-1"}}, want: []Kind{Rejected},

@@ -20,6 +20,11 @@ const (
 	// takeover is how long it may take until somebody leads again after a leader came to
 	// harm: a lease, a try for it, and the reading of the state.
 	takeover = 30 * time.Second
+	// firstPause and lastPause are what a watch that was cut waits for until it is tried
+	// again: the first time, and at the most after it has doubled (client-go 0.37.2,
+	// tools/cache/reflector.go, defaultBackoffInit and defaultBackoffMax).
+	firstPause = 800 * time.Millisecond
+	lastPause  = 30 * time.Second
 )
 
 // rejected finds pods that were bound through the extender and did not fit to their
@@ -44,8 +49,9 @@ func (e evidence) rejected() (found []Violation) {
 func (e evidence) repairing(at time.Time) time.Time {
 	since := at.Add(-repair)
 	for i, n := range slices.Backward(e.notes) {
-		if end := e.hindered(i, at); n.At.Before(at) && end.After(since) && n.At.Add(-repair).Before(since) {
-			since = n.At.Add(-repair)
+		from, end := n.At.Add(-n.Vacant), e.hindered(i, at)
+		if from.Before(at) && end.After(since) && from.Add(-repair).Before(since) {
+			since = from.Add(-repair)
 		}
 	}
 	return since
@@ -70,9 +76,34 @@ func (e evidence) hindered(note int, at time.Time) time.Time {
 }
 
 // lagged says that a kubelet may have been further behind than a pod can be bound for,
-// when one was bound and admitted: all that makes watches lag adds up.
+// when one was bound and admitted: all that makes watches lag adds up, and a watch that was
+// cut shows nothing until it is there again.
 func (e evidence) lagged(bound, admitted time.Time) bool {
-	return e.behind(bound, admitted) > kubeletLag
+	return e.behind(bound, admitted) > kubeletLag || e.cutOff(bound, admitted)
+}
+
+// cutOff says that a kubelet may not have had its watch of its Node back between two times.
+// Nothing shows that to anybody else, and the watch of its pods may come back before: so no
+// more is promised than for a kubelet whose watches stand.
+func (e evidence) cutOff(from, to time.Time) bool {
+	return slices.ContainsFunc(e.notes, func(n Note) bool {
+		back := e.comesBack(n)
+		return n.Cuts && n.At.Before(to) && back.After(from) && back.Sub(n.At) > kubeletLag
+	})
+}
+
+// comesBack is when a watch that a note says was cut is there again at the latest: it is
+// tried until nothing is in the way, and what it waits between two attempts has doubled
+// with each.
+func (e evidence) comesBack(cut Note) time.Time {
+	end := cut.At.Add(cut.Hinders)
+	pause := func() time.Duration { return min(lastPause, end.Sub(cut.At)+firstPause) }
+	for _, n := range e.notes {
+		if over := n.At.Add(n.Hinders); n.Hinders > 0 && over.After(end) && n.At.Before(end.Add(pause())) {
+			end = over
+		}
+	}
+	return end.Add(pause())
 }
 
 // behind is how far behind watches may have been between two times.

@@ -44,6 +44,9 @@ type Note struct {
 	Harm bool // to the process that leads: another one may lead from now on
 	Took bool // that it does is certain: it has taken the lease
 	Thaw bool // of a leader that had been frozen for longer than its lease
+	// Vacant is for how long before nobody is known to have led: the one that led had not
+	// renewed the lease.
+	Vacant time.Duration
 	// Node, where set, is one whose Node object or capacity somebody else has meddled with.
 	Node string
 	// Tainted, where set, is a Node that takes no new pods from now on, or does so again,
@@ -55,6 +58,9 @@ type Note struct {
 	Hinders time.Duration
 	// Lag is how far behind watches may be meanwhile, those of kubelets among them.
 	Lag time.Duration
+	// Cuts says that it ends watches, those of kubelets among them, which come back only
+	// after a pause.
+	Cuts bool
 	// Late is how much later than asked for writes may be done that were asked for meanwhile,
 	// after their client was told of a timeout.
 	Late time.Duration

@@ -44,6 +44,7 @@ type Judge struct {
 	trace    hash.Hash64
 	recorded int // events that the witness has been told of
 	leader   string
+	renewed  time.Time // the lease, last
 	found    []witness.Violation
 }
 
@@ -53,7 +54,7 @@ func New(server *apiserver.Server, ec2 *ec2sim.Server, namespace, scheduler stri
 	c := &clock{}
 	j := &Judge{
 		Witness:   witness.New(c, ec2, scheduler),
-		namespace: namespace, server: server, ec2: ec2, clock: c, trace: fnv.New64a(),
+		namespace: namespace, server: server, ec2: ec2, clock: c, trace: fnv.New64a(), renewed: time.Now(),
 	}
 	server.Observe(j.see)
 	return j
@@ -83,12 +84,16 @@ func (j *Judge) see(e apiserver.Event) {
 func (j *Judge) leads(holder string) {
 	j.mu.Lock()
 	took := holder != "" && holder != j.leader
+	vacant := time.Since(j.renewed)
 	if took {
 		j.leader = holder
 	}
+	if holder != "" {
+		j.renewed = time.Now()
+	}
 	j.mu.Unlock()
 	if took {
-		j.Note(witness.Note{Text: holder + " takes the lease", Harm: true, Took: true})
+		j.Note(witness.Note{Text: holder + " takes the lease", Harm: true, Took: true, Vacant: vacant})
 	}
 }
 

@@ -2,10 +2,12 @@ package judge
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -111,6 +113,27 @@ func TestSees(t *testing.T) {
 	})
 }
 
+// Who takes the lease tells for how long nobody had renewed it.
+func TestVacant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		holds := func(who string) {
+			w.see(apiserver.Event{At: time.Now(), New: &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{HolderIdentity: &who}}})
+		}
+		for _, who := range []string{"a", "a", "", "b"} {
+			holds(who)
+			time.Sleep(10 * time.Second)
+		}
+		var vacant []time.Duration
+		for _, n := range w.Notes() {
+			vacant = append(vacant, n.Vacant)
+		}
+		if want := []time.Duration{0, 20 * time.Second}; !slices.Equal(vacant, want) {
+			t.Errorf("nobody led for %v, want %v", vacant, want)
+		}
+	})
+}
+
 func TestStorms(t *testing.T) {
 	for name, test := range map[string]struct {
 		calls int
@@ -131,11 +154,31 @@ func TestStorms(t *testing.T) {
 					Start: start.Add(time.Duration(i) * test.pause),
 				})
 			}
-			if found := stormsIn(calls); len(found) != test.want {
+			if found := stormsIn(calls, nil); len(found) != test.want {
 				t.Errorf("found %v, want %d", found, test.want)
 			}
 		})
 	}
+	t.Run("of several leaders", func(t *testing.T) {
+		start := time.Now()
+		second := func(n int) time.Time { return start.Add(time.Duration(n) * time.Second) }
+		var calls []ec2sim.Call
+		for i := range 3 * perLeader {
+			calls = append(calls, ec2sim.Call{Action: "AssignPrivateIpAddresses", ENI: "eni", Code: "UnauthorizedOperation", Start: second(2 * i)})
+		}
+		for name, test := range map[string]struct {
+			taken []time.Time
+			want  int
+		}{
+			"one took over":           {taken: []time.Time{second(11)}, want: 1},
+			"two took over":           {taken: []time.Time{second(11), second(23)}},
+			"one of them long before": {taken: []time.Time{second(-1), second(23)}, want: 1},
+		} {
+			if found := stormsIn(calls, test.taken); len(found) != test.want {
+				t.Errorf("%s: found %v, want %d", name, found, test.want)
+			}
+		}
+	})
 	t.Run("calls that name something", func(t *testing.T) {
 		named := func(i int) ec2sim.Request {
 			block := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(16 * i)}), 28)
@@ -149,7 +192,7 @@ func TestStorms(t *testing.T) {
 					Start: time.Now().Add(time.Duration(i) * time.Second),
 				})
 			}
-			if found := stormsIn(calls); len(found) != want {
+			if found := stormsIn(calls, nil); len(found) != want {
 				t.Errorf("%d different: found %v, want %d", different, found, want)
 			}
 		}
@@ -162,7 +205,7 @@ func TestStorms(t *testing.T) {
 				calls[i] = ec2sim.Call{Action: "AssignPrivateIpAddresses", ENI: "eni", Code: ec2sim.CodeThrottled}
 			}
 		}
-		if found := stormsIn(calls); len(found) > 0 {
+		if found := stormsIn(calls, nil); len(found) > 0 {
 			t.Errorf("found %v", found)
 		}
 	})

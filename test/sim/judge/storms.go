@@ -12,15 +12,27 @@ import (
 const (
 	// window is the time in which calls are counted.
 	window = 100 * time.Second
-	// stubborn is how many calls that ask the same of one interface may be refused by it: six
-	// are asked for at the most, and as many again after a change of leader.
-	stubborn = 12
+	// perLeader is how many calls one leader may make within the window that ask the same of
+	// one interface and are refused by it: the pauses between them double.
+	perLeader = 6
+	// stubborn is how many may be refused in all where the leader has changed at most once.
+	// Each that takes over later begins with short pauses, too.
+	stubborn = 2 * perLeader
 )
 
 // storms finds interfaces for which EC2 was asked in vain again and again.
-func (j *Judge) storms() []witness.Violation { return stormsIn(j.ec2.Calls()) }
+func (j *Judge) storms() []witness.Violation {
+	var taken []time.Time
+	for _, n := range j.Notes() {
+		if n.Took {
+			taken = append(taken, n.At)
+		}
+	}
+	return stormsIn(j.ec2.Calls(), taken)
+}
 
-func stormsIn(all []ec2sim.Call) (found []witness.Violation) {
+// stormsIn finds them in all calls, with the times at which somebody took the lease.
+func stormsIn(all []ec2sim.Call, taken []time.Time) (found []witness.Violation) {
 	type subject struct{ eni, action, what string }
 	refused := map[subject][]ec2sim.Call{}
 	for _, c := range all {
@@ -33,18 +45,33 @@ func stormsIn(all []ec2sim.Call) (found []witness.Violation) {
 	}
 	for about, calls := range refused {
 		slices.SortFunc(calls, func(a, b ec2sim.Call) int { return a.Start.Compare(b.Start) })
-		for i := stubborn; i < len(calls); i++ {
-			if took := calls[i].Start.Sub(calls[i-stubborn].Start); took < window {
+		for i := range calls {
+			if n, took, is := stormAt(calls[:i+1], taken); is {
 				found = append(found, witness.Violation{
 					Kind: Storm, ENI: about.eni, At: calls[i].Start,
 					Text: fmt.Sprintf("EC2 refused %s of %s for %s %d times within %s, the last time with %s",
-						about.action, about.what, about.eni, stubborn+1, took.Round(time.Millisecond), calls[i].Code),
+						about.action, about.what, about.eni, n, took.Round(time.Millisecond), calls[i].Code),
 				})
 				break
 			}
 		}
 	}
 	return found
+}
+
+// stormAt says that the last of some calls, in the order of time, is one too many, with how
+// many there were in what time.
+func stormAt(calls []ec2sim.Call, taken []time.Time) (n int, took time.Duration, is bool) {
+	last := calls[len(calls)-1].Start
+	recent := calls[slices.IndexFunc(calls, func(c ec2sim.Call) bool { return last.Sub(c.Start) < window }):]
+	first := recent[0].Start
+	leaders := 0
+	for _, t := range taken {
+		if t.After(first) && t.Before(last) {
+			leaders++
+		}
+	}
+	return len(recent), last.Sub(first), len(recent) > max(stubborn, perLeader*(1+leaders))
 }
 
 // askedFor is what a call asks for: each block that it names, or any. That one cannot be
