@@ -46,6 +46,7 @@ func run(ctx context.Context, keep bool) (err error) {
 	s.Env, err = testenv.Start(ctx, testenv.Options{
 		EC2:      ec2sim.Options{Latency: map[string]ec2sim.Latency{ec2sim.AnyAction: {Mean: 300 * time.Millisecond, Jitter: 100 * time.Millisecond}}},
 		Progress: s.say,
+		Before:   s.withAWS,
 	})
 	if err != nil {
 		return err
@@ -57,9 +58,8 @@ func run(ctx context.Context, keep bool) (err error) {
 			err = s.Stop()
 		}
 	}()
-	s.witness = s.Watch(ctx, namespace)
 	for _, chapter := range []func(context.Context) error{
-		s.before, s.switched, s.flood, s.makeRoom, s.end,
+		s.takeOver, s.switched, s.flood, s.makeRoom, s.end,
 	} {
 		if err := chapter(ctx); err != nil {
 			return err
@@ -72,26 +72,15 @@ func run(ctx context.Context, keep bool) (err error) {
 	return nil
 }
 
-func (s *story) before(ctx context.Context) error {
-	s.say(fmt.Sprintf("%d %s nodes join, in secondary IP mode; their kubelets take %d pods (max-pods; 110 unless told otherwise, less than 14 x 16)", nodes, instanceType, maxPods))
-	if err := s.CreateNamespace(ctx, namespace); err != nil {
-		return err
+// takeOver begins the second act, with the nodes and the pods of the first.
+func (s *story) takeOver(ctx context.Context) error {
+	s.act("Act two: Slotwise, on the same nodes, beside the same old pods")
+	s.witness = s.Watch(ctx, namespace)
+	for i, name := range s.names {
+		eni, _ := s.EC2.Interface(s.enis[i])
+		s.witness.Node(name, eni)
 	}
-	for i := range nodes {
-		name := fmt.Sprintf("win-%d", i+1)
-		eni, err := s.AddNode(ctx, name, instanceType, testenv.Subnet, testenv.MaxPods(maxPods))
-		if err != nil {
-			return err
-		}
-		s.names, s.enis = append(s.names, name), append(s.enis, eni)
-		if err := s.CreatePods(ctx, namespace, "old-"+name, oldPods, testenv.OnNode(name)); err != nil {
-			return err
-		}
-	}
-	if err := s.AwaitRunning(ctx, namespace, nodes*oldPods); err != nil {
-		return err
-	}
-	s.say(fmt.Sprintf("%d pods run, each on a secondary IP", nodes*oldPods))
+	s.say(fmt.Sprintf("Slotwise finds %d pods that run, and takes over what AWS's controller has left", nodes*oldPods))
 	return s.table(ctx)
 }
 
@@ -251,6 +240,10 @@ func indent(text string) string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+func (s *story) act(what string) {
+	fmt.Fprintf(os.Stdout, "\n%s\n%s\n", what, strings.Repeat("=", len(what)))
 }
 
 func (s *story) say(what string) {

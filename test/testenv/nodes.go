@@ -30,10 +30,20 @@ func MaxPods(n int64) func(*controlplane.Node) {
 	return func(node *controlplane.Node) { node.Pods = n }
 }
 
-// AddNode starts an EC2 instance that joins the cluster as a Windows node,
-// changed by each of edits, and returns once Slotwise advertises its capacity.
-// The result is the id of its primary network interface.
+// AddNode is JoinNode, and returns once Slotwise advertises the node's capacity.
 func (e *Env) AddNode(ctx context.Context, name, instanceType, subnet string, edits ...func(*controlplane.Node)) (eni string, err error) {
+	if eni, err = e.JoinNode(ctx, name, instanceType, subnet, edits...); err != nil {
+		return "", err
+	}
+	return eni, e.Until(ctx, "node "+name+" advertises its capacity", func(ctx context.Context) error {
+		_, err := e.Capacity(ctx, name)
+		return err
+	})
+}
+
+// JoinNode starts an EC2 instance that joins the cluster as a Windows node,
+// changed by each of edits. The result is the id of its primary network interface.
+func (e *Env) JoinNode(ctx context.Context, name, instanceType, subnet string, edits ...func(*controlplane.Node)) (eni string, err error) {
 	id := instanceID(name)
 	i, err := e.EC2.AddInstance(ec2sim.Instance{ID: id, Type: instanceType, Subnet: subnet})
 	if err != nil {
@@ -46,13 +56,8 @@ func (e *Env) AddNode(ctx context.Context, name, instanceType, subnet string, ed
 	for _, edit := range edits {
 		edit(&n)
 	}
-	if _, err := e.Cluster.AddNode(ctx, n); err != nil {
-		return "", err
-	}
-	return i.ID, e.Until(ctx, "node "+name+" advertises its capacity", func(ctx context.Context) error {
-		_, err := e.Capacity(ctx, name)
-		return err
-	})
+	_, err = e.Cluster.AddNode(ctx, n)
+	return i.ID, err
 }
 
 // instanceID is the EC2 instance of a node that AddNode makes.
