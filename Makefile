@@ -27,7 +27,7 @@ help: ## Show this text.
 		/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: tools ## Tell the story of a migration, live, on a local cluster. KEEP=1 leaves it up.
+demo: tools ## Tell the story of a migration, live, in two acts, on a local cluster. KEEP=1 leaves it up.
 	go run ./test/demo $(if $(KEEP),--keep)
 
 .PHONY: build

@@ -15,6 +15,9 @@ const assetsVariable = "KUBEBUILDER_ASSETS"
 // toolsFolder is where `make tools` puts the binaries, below the module's root.
 var toolsFolder = filepath.Join("test", "tools", "bin")
 
+// Kubectl is the path of kubectl.
+func (c *Cluster) Kubectl() (string, error) { return tool(c.tools, "kubectl") }
+
 // tool returns the path of a binary of the control plane: of the folder in
 // KUBEBUILDER_ASSETS if it has it, else of folder. It is an error, which says
 // what to do, if neither has it.

@@ -66,9 +66,19 @@ func run(ctx context.Context, keep bool) (err error) {
 		}
 	}
 	if keep {
-		fmt.Printf("\nThe cluster stays up until Ctrl-C:\n\n  export KUBECONFIG=%s\n", s.AdminKubeconfig)
-		<-ctx.Done()
+		return s.keep(ctx)
 	}
+	return nil
+}
+
+// keep leaves the cluster up, and says how to go on with it.
+func (s *story) keep(ctx context.Context) error {
+	kubectl, err := s.Kubectl()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nThe cluster stays up until Ctrl-C:\n\n  export KUBECONFIG=%s\n  %s get nodeslots -o wide\n  %s\n", s.AdminKubeconfig, kubectl, s.Shell("ui"))
+	<-ctx.Done()
 	return nil
 }
 
@@ -172,7 +182,16 @@ func (s *story) makeRoom(ctx context.Context) error {
 		return err
 	}
 	s.say(fmt.Sprintf("all %d pods run: the scheduler was woken by itself as the slots came free", asked))
-	return s.table(ctx)
+	if err := s.table(ctx); err != nil {
+		return err
+	}
+	s.say("what you would look at in a cluster: kubectl get nodeslots")
+	shown, err := s.RunKubectl(ctx, "get", "nodeslots")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\n%s", indent(shown))
+	return nil
 }
 
 // awaitTotal waits for a number of running pods and shows how far it is.

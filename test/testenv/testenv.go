@@ -17,7 +17,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -193,12 +195,35 @@ var awsCredentials = []string{"AWS_ACCESS_KEY_ID=AKIDSIMULATED", "AWS_SECRET_ACC
 // RunSlotwise runs one of the program's other commands, as an administrator,
 // and returns what it prints.
 func (e *Env) RunSlotwise(ctx context.Context, args ...string) (string, error) {
-	args = append(args, "--kubeconfig="+e.AdminKubeconfig, "--aws-region="+Region, "--ec2-endpoint="+e.endpoint)
-	cmd := exec.CommandContext(ctx, e.binary, args...)
+	cmd := exec.CommandContext(ctx, e.binary, append(args, e.where()...)...)
 	cmd.Env = append(os.Environ(), awsCredentials...)
+	return output(cmd)
+}
+
+// where are the flags by which the program's commands find the cluster and its EC2.
+func (e *Env) where() []string {
+	return []string{"--kubeconfig=" + e.AdminKubeconfig, "--aws-region=" + Region, "--ec2-endpoint=" + e.endpoint}
+}
+
+// Shell is what a person types to run one of the program's commands as RunSlotwise does.
+func (e *Env) Shell(command string) string {
+	return strings.Join(slices.Concat(awsCredentials, []string{e.binary, command}, e.where()), " ")
+}
+
+// RunKubectl runs kubectl, as an administrator, and returns what it prints.
+func (e *Env) RunKubectl(ctx context.Context, args ...string) (string, error) {
+	kubectl, err := e.Kubectl()
+	if err != nil {
+		return "", err
+	}
+	return output(exec.CommandContext(ctx, kubectl, append(args, "--kubeconfig="+e.AdminKubeconfig)...))
+}
+
+// output runs a command, and returns what it prints.
+func output(cmd *exec.Cmd) (string, error) {
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return string(out), fmt.Errorf("slotwise %s: %w\n%s", args[0], err, out)
+		return string(out), fmt.Errorf("%s: %w\n%s", cmd, err, out)
 	}
 	return string(out), nil
 }
