@@ -65,8 +65,8 @@ func (s shortage) over() shortage { return shortage{repeats: s.repeats, refused:
 
 // after is the shortage once the subnet was described. It ends where the map has changed:
 // either there is room again, or the map was wrong and now explains the refusal; if it has
-// been wrong several times of late, only after a while. Where it shows again what EC2 refused, one block is offered as a try once the pause is over, and
-// the next pause is longer.
+// been wrong several times of late, only after a while. Where it shows again what EC2
+// refused, one block is offered as a try once the pause is over, and the next pause is longer.
 func (s shortage) after(room int, now time.Time) shortage {
 	switch {
 	case !s.lasts():
